@@ -1,0 +1,41 @@
+# Needs nothing but make and a Python from 3.11 on: each target makes the virtual environment that it runs in.
+#
+#   make demo              one deploy without guard and with it, under load (DB=postgres, DB=mariadb: on a server)
+#   make test              ruff, mypy and every test; see tools/test.py for its variables
+#   make lint              ruff and mypy only
+#   make bench             what guard costs per statement, a fleet's beats (GUARD_BENCH_BEATS=180000: an hour's worth),
+#                          and readers beside DDL and a long transaction (GUARD_BENCH_LOCK_SECONDS=6, GUARD_BENCH_ROWS=1000000)
+#   make histories         upgrades published apps under guard through their own histories (PROJECT=wagtail, DB=…)
+#   make clean             removes what the others made
+
+DB ?= sqlite
+PYTHON ?= $(shell tools/pythons | sed -n '1s/^[^ ]* //p')
+
+PROJECT ?= wagtail
+
+.PHONY: demo test lint bench histories clean python
+
+demo: python
+	@environment=$$($(PYTHON) tools/environments.py demo $(DB)) && exec $$environment -m sampleapp.demo --db $(DB)
+
+test: python
+	@exec $(PYTHON) tools/test.py
+
+lint: python
+	@environment=$$($(PYTHON) tools/environments.py test) && \
+	$$environment -m ruff check && $$environment -m ruff format --check && exec $$environment -m mypy
+
+bench: python
+	@environment=$$($(PYTHON) tools/environments.py test) && exec $$environment -m pytest tests/benchmarks -m bench -s -q
+
+histories: python
+	@environment=$$($(PYTHON) tools/environments.py histories $(PROJECT)) && \
+	exec $$environment -m tests.histories.upgrade $(DB) $(PROJECT) $(FROM)
+
+clean:
+	rm -rf .venv-demo* .venv-test* .venv-histories* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find guard tests sampleapp tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer that can make virtual environments was found" \
+	"(Debian: apt-get install python3 python3-venv)." >&2; exit 1; }

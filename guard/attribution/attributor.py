@@ -1,0 +1,345 @@
+"""Answers which slated columns and tables a statement touches: memory in front, the scan behind."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
+
+from guard.attribution.glance import Glance
+from guard.attribution.lexer import LONGEST_NAME, Unreadable, clip, fold, fold_case, readings
+from guard.attribution.scan import NOT_UNDERSTOOD, Found, everything, scan
+from guard.attribution.structure import read, statements
+from guard.attribution.watchlist import Access, Touch, Watched, WatchList
+
+_NOTHING: tuple[Touch, ...] = ()
+
+#: Characters beyond which a text is not remembered as it is: it takes the place of many, and is rarely seen twice.
+_MAX_REMEMBERED = 2_000
+#: Hashes that are kept of texts that came once.
+_MAX_ONCE = 2_000
+#: Characters, and then tokens, beyond which a text that names a slated table is not read, but counted: some
+#: milliseconds of work.
+_MAX_READ = 64_000
+_MAX_TOKENS = 3_000
+#: Characters beyond which runs of placeholders are left out before a text is searched for names.
+_LONG = 500
+_RUN = "%s, " * 16
+#: Times that a very long text may contain a slated table's name before it counts as naming it without a look at each.
+_MAX_LOOKS = 10_000
+#: Characters beyond which masking a text costs as much as reading it.
+_MAX_MASKED = 10_000
+#: What an entry of a dictionary costs beside its key, in bytes.
+_ENTRY = 120
+
+# Their names are unique, so they would push everything else out of memory.
+_SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
+
+# One placeholder stands for a list of them, one row for many, one branch of a CASE for those like it. What is left out
+# repeats what stands beside it and has no quote, no comment and no line break by which it could change how the rest is
+# read.
+_PLAIN = r"[^()'\"`\n\r\\$#*/\-\[\]{};]"
+_ROWS = re.compile(rf"(\({_PLAIN}*+\))(?:, ?\1)++")
+_BRANCHES = re.compile(r"(WHEN \([^()'\n\r\\$#*/\-\[\]{};]*+\) THEN %s(?:::[a-z]++)? )(?:\1)++")
+_FIRST_ROW = re.compile(rf" VALUES (\({_PLAIN}*+\)), ")
+#: Replacements at most: what needs more is too long anyway.
+_MAX_COLLAPSED = 500
+
+# Texts with these are not masked: a literal may not end where it seems to. Looking for each is faster than for all.
+_UNMASKABLE = ("\\", "$", "#", "[", "--", "/*")
+_NAME_OR_QUOTED = r""""[^"]*+"|`[^`]*+`|[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+"""
+_STRING = r"'[^']*+(?:''[^']*+)*+'"
+_MASKS = {
+    # SQLite takes strings for names: they stay.
+    "sqlite": re.compile(rf"({_NAME_OR_QUOTED}|{_STRING})|[0-9][0-9A-Za-z_.]*+"),
+    "postgresql": re.compile(rf"({_NAME_OR_QUOTED})|{_STRING}|[0-9][0-9A-Za-z_.]*+"),
+    # MySQL lets names begin with a digit.
+    "mysql": re.compile(
+        rf"({_NAME_OR_QUOTED}|[0-9]++[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+)|{_STRING}|[0-9]++(?:\.[0-9]++)?+"
+    ),
+}
+# Looks at what stands before a digit only where there is one.
+_LITERAL = re.compile(r"['0-9](?<![A-Za-z0-9_$\x80-\U0010ffff][0-9])")
+_MASKED_LIST = re.compile(r"\?(?:, ?-?\?)++\)")
+_MASKED_ROWS = re.compile(r"\(\?\)(?:, ?\(\?\))++")
+
+
+class _Memory:
+    """Answers by text, bounded in entries and in bytes. What came first goes first. Reading takes no lock."""
+
+    __slots__ = ("_bytes", "_lock", "_max_bytes", "_max_entries", "_order", "answers")
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._lock = threading.Lock()
+        # Finding the first key of a dictionary gets slower with each one that is deleted.
+        self._order: deque[str] = deque()
+        self.answers: dict[object, tuple[Touch, ...]] = {}
+
+    def put(self, text: str, answer: tuple[Touch, ...]) -> None:
+        cost = _cost(text)
+        answers = self.answers
+        with self._lock:
+            if text in answers or cost > self._max_bytes or not self._max_entries:
+                return
+            while len(answers) >= self._max_entries or self._bytes + cost > self._max_bytes:
+                first = self._order.popleft()
+                self._bytes -= _cost(first)
+                del answers[first]
+            answers[text] = answer
+            self._order.append(text)
+            self._bytes += cost
+
+
+def _cost(text: str) -> int:
+    return sys.getsizeof(text) + _ENTRY
+
+
+class Attributor:
+    """What statements touch of one watch list, remembered by their text.
+
+    One object serves all threads of a process: a text that was seen before is answered without a lock. `vendor` is
+    Django's `connection.vendor`; one that is not known is read as MySQL. At most `max_entries` answers and `max_bytes`
+    bytes are remembered.
+
+    `columns` may name, by table, columns that the database certainly has: an unqualified name in a subquery is then
+    known to belong to the subquery's own table.
+    """
+
+    def __init__(
+        self,
+        watch: WatchList,
+        vendor: str,
+        *,
+        max_entries: int = 2000,
+        max_bytes: int = 1_000_000,
+        columns: Mapping[str, Collection[str]] = MappingProxyType({}),
+    ) -> None:
+        self.watch = watch
+        self.vendor = vendor
+        self._watching = bool(watch.entries)
+        # Most texts are answered by the first; the second saves reading those that differ in lists and literals.
+        self._texts = _Memory(max_entries - max_entries // 4, max_bytes - max_bytes // 4)
+        self._shapes = _Memory(max_entries // 4, max_bytes // 4)
+        self._once: set[int] = set()
+        #: What is remembered of a text, else None; raises TypeError for what cannot be hashed. With it, whoever asks
+        #: often saves a call.
+        self.seen: Callable[[object], tuple[Touch, ...] | None] = self._texts.answers.get
+        self._mask = _MASKS.get(vendor, _MASKS["mysql"])
+        #: Folded table → folded column → its entries.
+        self._tables: dict[str, dict[str, list[Watched]]] = {}
+        for entry in watch.entries:
+            column = fold(clip(entry.column, vendor))
+            for table in _spellings(entry.table, vendor):
+                self._tables.setdefault(table, {}).setdefault(column, []).append(entry)
+        # What is slated may be gone tomorrow.
+        self._known = {
+            fold(clip(table, vendor)): {fold(clip(column, vendor)) for column in names}.difference(
+                self._tables.get(fold(clip(table, vendor)), ())
+            )
+            for table, names in columns.items()
+        }
+        #: For each table, a part of its name that every way of writing it contains.
+        self._parts = tuple((_plain_part(table), table) for table in self._tables)
+        #: Names may be written with escapes.
+        self._escapes = vendor == "postgresql"
+        #: What finds a table's name where it stands by itself.
+        self._words: dict[str, re.Pattern[str]] = {}
+        self._glance = Glance(self._tables, vendor)
+        self._order = {id(entry): place for place, entry in enumerate(watch.entries)}
+        self._shared: dict[tuple[Touch, ...], tuple[Touch, ...]] = {}
+
+    def touches(self, sql: object) -> tuple[Touch, ...]:
+        """What the statement touches; never raises. What cannot be read counts as touching."""
+        if not self._watching:
+            return _NOTHING
+        try:
+            answer = self.seen(sql)
+            if answer is not None:
+                return answer
+        except Exception:  # an object that cannot be hashed, or compared
+            pass
+        try:
+            return self._attribute(sql)
+        except Exception:
+            return self._all(NOT_UNDERSTOOD)
+
+    def _attribute(self, sql: object) -> tuple[Touch, ...]:
+        text = sql if type(sql) is str else _text(sql)
+        if text is None:
+            return self._all(NOT_UNDERSTOOD)
+        if text.startswith(_SAVEPOINTS) and len(text) < 200 and ";" not in text:
+            return _NOTHING
+        tables = self._named(text)
+        if tables:
+            answer = self._judge(text, tables)
+            if len(text) <= _MAX_REMEMBERED:
+                self._texts.put(text, answer)
+            return answer
+        # Many texts that name nothing slated come once, and are told as fast as they are remembered.
+        once = self._once
+        key = hash(text)
+        if key not in once:
+            if len(once) >= _MAX_ONCE:
+                once.clear()
+            once.add(key)
+        elif len(text) <= _MAX_REMEMBERED:
+            self._texts.put(text, _NOTHING)
+        return _NOTHING
+
+    def _named(self, text: str) -> list[str]:
+        """Slated tables that the text may name."""
+        if len(text) > _LONG:
+            # A comma stays, so that nothing is joined that was apart.
+            text = text.replace(_RUN, ",")
+        folded = text.lower() if text.isascii() else fold_case(text)
+        found = [table for part, table in self._parts if part in folded]
+        if self._escapes and 'u&"' in folded:
+            return list(self._tables)
+        return [table for table in found if self._stands(table, folded)] if found else found
+
+    def _stands(self, table: str, folded: str) -> bool:
+        """Whether the table's name stands in a text that contains it other than in a longer one, as in `book_id`."""
+        if not _is_whole(table):
+            return True
+        word = self._words.get(table)
+        if word is None:
+            name = re.escape(table)
+            # A number may stand right before a name.
+            word = self._words[table] = re.compile(
+                rf"{name}(?![_$0-9a-z\x80-\U0010ffff])(?<![_$a-z\x80-\U0010ffff]{name})"
+            )
+        if len(folded) > _MAX_READ and folded.count(table) > _MAX_LOOKS:
+            return True
+        return word.search(folded) is not None
+
+    def _judge(self, text: str, tables: list[str]) -> tuple[Touch, ...]:
+        given = len(text)
+        if "%s" in text:
+            text = _collapse(text)
+        if len(text) > _MAX_READ:
+            return self._all("too long", tables)
+        known = self._shapes.answers.get(text)
+        if known is not None:
+            return known
+        seen = self._glance.look(text, tables)
+        if seen is not None:
+            answer = self._touches(seen)
+            if len(text) != given:
+                # Others differ from it in the lengths of their lists alone.
+                self._shapes.put(text, answer)
+            return answer
+        key = text
+        literal = _LITERAL.search(text) is not None
+        if literal and len(text) <= _MAX_MASKED and not any(each in text for each in _UNMASKABLE):
+            key = "\0" + _MASKED_ROWS.sub("(?)", _MASKED_LIST.sub("?)", self._mask.sub(r"\1?", text)))
+            known = self._shapes.answers.get(key)
+            if known is not None:
+                return known
+        try:
+            found, opaque = self._read(text, tables)
+        except Unreadable as error:
+            return self._all(str(error), tables)
+        answer = self._touches(found)
+        # A text with literals in it is better remembered without them, unless they decide what it touches.
+        if len(key) <= _MAX_MASKED and not (opaque and literal):
+            self._shapes.put(key, answer)
+        return answer
+
+    def _read(self, text: str, tables: list[str]) -> tuple[list[tuple[str, Found]], bool]:
+        """How the text touches these tables, and whether its literals may be SQL. Raises Unreadable."""
+        found: list[tuple[str, Found]] = []
+        opaque = False
+        for tokens in readings(text, self.vendor, _MAX_TOKENS):
+            # A text of many statements says most of them again and again.
+            for statement in {tuple(statement): None for statement in statements(tokens)}:
+                structure = read(statement, self.vendor, self._known)
+                opaque = opaque or structure.opaque
+                for table in tables:
+                    found += ((table, each) for each in scan(structure, table, self._tables[table], self.vendor))
+        return found, opaque
+
+    def _all(self, reason: str, tables: Iterable[str] | None = None) -> tuple[Touch, ...]:
+        """Everything watched of these tables is touched, for all that is known."""
+        wanted = self._tables if tables is None else tables
+        return self._touches(
+            [
+                (table, Found(each.column, each.access, reason))
+                for table in wanted
+                for each in everything(self._tables[table])
+            ]
+        )
+
+    def _touches(self, found: Iterable[tuple[str, Found]]) -> tuple[Touch, ...]:
+        """One touch for each entry and access; a touch by name says more than one by star."""
+        best: dict[tuple[int, Access], Touch] = {}
+        for table, each in found:
+            for entry in self._tables[table][each.column]:
+                key = (self._order[id(entry)], each.access)
+                known = best.get(key)
+                if known is None or (known.star and not each.star):
+                    best[key] = Touch(entry, each.access, each.reason, each.star)
+        touches = tuple(best[key] for key in sorted(best))
+        return self._shared.setdefault(touches, touches)
+
+
+def _text(sql: object) -> str | None:
+    """The statement as text: None where it has none that can be had without a connection."""
+    if type(sql) is str:
+        return sql
+    if isinstance(sql, str):
+        return str.__str__(sql)
+    if isinstance(sql, (bytes, bytearray)):
+        return bytes(sql).decode()
+    as_string = getattr(sql, "as_string", None)
+    if as_string is None:
+        return None
+    text = as_string(None)
+    return text if isinstance(text, str) else None
+
+
+def _collapse(text: str) -> str:
+    if len(text) > _MAX_REMEMBERED:
+        row = _FIRST_ROW.search(text)
+        if row is not None:
+            # Most of a bulk insert, before each of its characters is looked at several times.
+            text = text.replace(f", {row[1]}" * 32, "")
+    for item in ("%s", "(%s)"):
+        pair = f"{item}, {item}"
+        if pair in text:
+            text = text.replace(f"{item}, " * 16, "")
+            while pair in text:
+                text = text.replace(pair, item)
+    if "), (" in text:
+        text = _ROWS.sub(r"\1", text, _MAX_COLLAPSED)
+    if " THEN %s" in text:
+        text = _BRANCHES.sub(r"\1", text, _MAX_COLLAPSED)
+    return text
+
+
+def _spellings(table: str, vendor: str) -> set[str]:
+    """A table's name as statements may name it.
+
+    `db_table = 'schema"."table'` is how a schema is smuggled through Django's quoting.
+    """
+    names = {fold(clip(table, vendor))}
+    for quote in ('"', "`"):
+        if quote in table:
+            last = table.strip(quote).rsplit(f"{quote}.{quote}", 1)[-1]
+            names.add(fold(clip(last, vendor)))
+    return names
+
+
+def _plain_part(name: str) -> str:
+    """The longest part of a name that no quoting changes."""
+    return max(re.split(r'["`\]%]', name), key=len)
+
+
+def _is_whole(name: str) -> bool:
+    """Whether a statement can only name it by itself: no quoting changes it, and the database does not cut it."""
+    return _plain_part(name) == name and len(name.encode("utf-8", "surrogatepass")) < LONGEST_NAME

@@ -1,0 +1,1 @@
+"""May this contract step be taken now?"""

@@ -1,0 +1,653 @@
+"""The hooks on Django's migration executor: dispositions applied to a plan, the gate before what runs whole."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import wrapt
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
+from django.db import DatabaseError, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import AddField, AlterField, CreateModel, DeleteModel, Migration, RemoveField
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+from guard import conf
+from guard.gate import contract, evidence, messages, patience
+from guard.gate.planner import Held, Key, Planner, Session, with_operations
+from guard.ledger import connecting, protocol, rows
+from guard.ledger.store import Conflict, Ledger
+from guard.phases import plan as phases_plan
+from guard.phases.words import Disposition
+from guard.runtime import lease, process, watch
+from guard.steps import delete_model, slating, sqlite_rebuild
+from guard.steps.add_field import NamedAgainAddField
+from guard.steps.alter_field import SteppedAlterField
+from guard.steps.companion import COMPANIONS, Companion
+from guard.steps.ddl import ddl_for
+from guard.steps.remove_field import GiveBackRemoveField
+
+Plan = list[tuple[Migration, bool]]
+
+EXIT_HELD = 3
+
+#: Set while guard migrates its own tables, and while one plan runs within another.
+_inside: ContextVar[bool] = ContextVar("guard_inside", default=False)
+
+
+@dataclass(slots=True)
+class _Command:
+    """What the surrounding `migrate` command was asked, and what it must answer in the end."""
+
+    names_target: bool
+    held_back: str = ""
+
+
+_command: ContextVar[_Command | None] = ContextVar("guard_command", default=None)
+
+
+def install() -> None:
+    """Wrap the executor and the command, once per process."""
+    if getattr(MigrationExecutor.migrate, "__wrapped__", None) is not None:
+        return
+    where = "django.db.migrations.executor"
+    wrapt.wrap_function_wrapper(where, "MigrationExecutor.migrate", _migrate)
+    wrapt.wrap_function_wrapper(where, "MigrationExecutor.apply_migration", _apply_migration)
+    wrapt.wrap_function_wrapper(where, "MigrationExecutor.unapply_migration", _unapply_migration)
+    wrapt.wrap_function_wrapper("django.core.management.commands.migrate", "Command.handle", _handle)
+    sqlite_rebuild.install()
+    lease.settle = contract.settle_on
+
+
+def _handle(wrapped: Callable[..., Any], command: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    asked = _Command(names_target=bool(kwargs.get("migration_name")))
+    token = _command.set(asked)
+    try:
+        result = wrapped(*args, **kwargs)
+    finally:
+        _command.reset(token)
+    if asked.held_back:
+        # Raised only now, so that all that could be applied is, and post_migrate has been sent.
+        raise CommandError(asked.held_back, returncode=EXIT_HELD)
+    return result
+
+
+def _steps_in(connection: BaseDatabaseWrapper) -> bool:
+    return (
+        not _inside.get()
+        and connecting.can_guard(connection)
+        and not process.suspended(connection.alias)
+        and bool(router.allow_migrate(connection.alias, "guard"))
+        and _config().mode is not conf.Mode.OFF
+    )
+
+
+def _config() -> conf.Config:
+    """The configuration. Raises CommandError where it has mistakes: code that migrates may skip the checks."""
+    try:
+        return conf.strict()
+    except ImproperlyConfigured as mistake:
+        raise CommandError(str(mistake), returncode=1) from None
+
+
+def _migrate(
+    wrapped: Callable[..., ProjectState],
+    executor: MigrationExecutor,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> ProjectState:
+    return _run_plan(wrapped, executor, *args, **kwargs)
+
+
+def _run_plan(
+    wrapped: Callable[..., ProjectState],
+    executor: MigrationExecutor,
+    targets: Sequence[tuple[str, str | None]],
+    plan: Plan | None = None,
+    state: ProjectState | None = None,
+    fake: bool = False,
+    fake_initial: bool = False,
+) -> ProjectState:
+    def run() -> ProjectState:
+        return wrapped(targets, plan=plan, state=state, fake=fake, fake_initial=fake_initial)
+
+    with watch.quiet():
+        if not _steps_in(executor.connection):
+            return run()
+        if plan is None:
+            plan = executor.migration_plan(targets)
+        out = _Out(executor)
+        backwards = any(back for _, back in plan)
+        if backwards and any(migration.app_label == "guard" for migration, _ in plan):
+            _refuse_to_unapply_guard(executor.connection)
+            return run()
+        if fake and any(migration.app_label == "guard" for migration, _ in plan):
+            return run()
+        _ensure_ledger(executor, plan, out)
+        config = _config()
+        session = Session(Ledger(executor.connection), config, contract.taker(executor.connection.alias))
+        if config.environment:
+            session.ledger.adopt_environment(config.environment)
+        fresh = _is_fresh(session.ledger)
+        if fresh or fake:
+            result = run()
+        elif backwards:
+            result = _backwards(run, executor, plan, session, out)
+        else:
+            result = _forwards(run, executor, targets, plan, state, session, out, fake_initial)
+        if fresh and not _unapplied(executor):
+            session.ledger.end_fresh()
+        return result
+
+
+# The ledger
+
+
+def _ensure_ledger(executor: MigrationExecutor, plan: Plan, out: _Out) -> None:
+    """guard's own tables first, with an executor of their own: the deploy that installs guard may carry removals."""
+    connection = executor.connection
+    ledger = Ledger(connection)
+    wanted = {key for key in executor.loader.disk_migrations if key[0] == "guard"}
+    applied = set(executor.loader.applied_migrations)
+    if not wanted <= applied or not ledger.exists():
+        fresh = not any(app != "guard" for app, _ in applied)
+        token = _inside.set(True)
+        try:
+            own = MigrationExecutor(connection)
+            own.migrate([key for key in own.loader.graph.leaf_nodes() if key[0] == "guard"])
+        finally:
+            _inside.reset(token)
+        Ledger(connection).make_gate(fresh=fresh)
+        # Not by a new graph: its migrations would lack what `pre_migrate` has put into those of this plan.
+        now_applied = own.recorder.applied_migrations().items()
+        executor.loader.applied_migrations.update(
+            {key: row for key, row in now_applied if key[0] == "guard"}  # type: ignore[misc]
+        )
+        if any(migration.app_label == "guard" for migration, _ in plan):
+            out.line("  Applying guard's own migrations first... OK")
+    else:
+        ledger.make_gate(fresh=False)
+    plan[:] = [item for item in plan if item[0].app_label != "guard"]
+
+
+def _is_fresh(ledger: Ledger) -> bool:
+    return ledger.gate().fresh and not ledger.in_use()
+
+
+def _unapplied(executor: MigrationExecutor) -> bool:
+    loader = executor.loader
+    loader.build_graph()
+    return any(key not in loader.applied_migrations for key in loader.graph.nodes)
+
+
+def _refuse_to_unapply_guard(connection: BaseDatabaseWrapper) -> None:
+    ledger = Ledger(connection)
+    if not ledger.exists():
+        return
+    waiting = [
+        s for s in ledger.steps(everybodys=True) if s.state not in (rows.StepState.DONE, rows.StepState.WITHDRAWN)
+    ]
+    if waiting:
+        raise CommandError(messages.cannot_unapply_guard(waiting), returncode=1)
+
+
+def _mode(session: Session) -> conf.Mode:
+    if session.config.mode is not None:
+        return session.config.mode
+    # A laptop with DEBUG on and a tunnel to production is not a laptop.
+    here = socket.gethostname()
+    if settings.DEBUG and all(instance.host == here for instance in session.ledger.instances()):
+        return conf.Mode.OBSERVE
+    return conf.Mode.ENFORCE
+
+
+# Forwards
+
+
+def _forwards(
+    run: Callable[[], ProjectState],
+    executor: MigrationExecutor,
+    targets: Sequence[tuple[str, str | None]],
+    plan: Plan,
+    state: ProjectState | None,
+    session: Session,
+    out: _Out,
+    fake_initial: bool,
+) -> ProjectState:
+    everything = set(executor.loader.graph.leaf_nodes()) <= set(targets)
+    before = state if state is not None else _project_state(executor, applied=True)
+    migrations = [migration for migration, _ in plan]
+    judged = phases_plan.judge_plan(
+        migrations,
+        before,
+        connection=executor.connection,
+        # STRATEGY = "hold" is the planner's: it must know which removals could have been split.
+        strategy=conf.Strategy.SPLIT,
+        alias=executor.connection.alias,
+        declared=session.config.phases,
+    )
+    _settle(session)
+    _note_replacements(executor, session)
+    planner = Planner(executor, session, migrations, before)
+    if _mode(session) is conf.Mode.OBSERVE:
+        planner.reclaim_only(judged)
+        result = _run_with(session, executor, run)
+        _observe(session, judged, out)
+        return result
+    attempts: list[contract.Attempt] = []
+    if everything and (wanted := planner.names_wanted(judged)):
+        attempts += _free_names(session, wanted, out)
+        planner = Planner(executor, session, migrations, before)
+    held = planner.arrange(judged)
+    session.copies = planner.copies(judged, held)
+    plan[:] = [item for item in plan if _key(item[0]) not in held]
+    result = _run_with(session, executor, run)
+    if everything:
+        attempts += _take_ready_steps(session, out)
+    out.lines(messages.after_migrate(session, list(held.values()), attempts))
+    _answer(session, held, targets)
+    return result
+
+
+def _run_with(session: Session, executor: MigrationExecutor, run: Callable[[], ProjectState]) -> ProjectState:
+    """Run the plan with the session's stand-ins."""
+    executor.__dict__["guard_session"] = session
+    try:
+        result = run()
+    finally:
+        executor.__dict__.pop("guard_session", None)
+    _validate_foreign_keys(session)
+    return result
+
+
+def _settle(session: Session) -> None:
+    """Settle what takers have left behind, and what has been applied by another hand while it waited."""
+    ledger = session.ledger
+    if ledger.steps(rows.StepState.SEALED):
+        with contract.contractor(ledger.connection.alias, session.config) as gate:
+            gate.settle()
+    applied = evidence.applied_migrations(ledger.connection)
+    for step in ledger.steps(rows.StepState.WAITING):
+        if step.kind is rows.StepKind.MIGRATION and applied.intersection(protocol.names(step)):
+            with contextlib.suppress(Conflict):
+                ledger.save(step, protocol.withdraw(step, ledger.now()))
+    ddl = ddl_for(ledger.connection, lambda sql, params: None)
+    for step in ledger.steps(rows.StepState.WAITING, rows.StepState.ASIDE):
+        # A column that is gone alone is noted by whoever comes to it.
+        gone = not slating.is_there(ddl, step) if not step.column else not ddl.columns(step.table)
+        if step.kind in protocol.REMOVING and gone and not step.payload.get("held"):
+            session.report.notes.append(f"{step.target} is not in the database any more: somebody has dropped it.")
+            with contextlib.suppress(Conflict):
+                slating.note_gone(ledger, step)
+
+
+def _note_replacements(executor: MigrationExecutor, session: Session) -> None:
+    """Steps learn of squashes that came after them, while those still say what they replace.
+
+    Later nothing tells: without it, code that has only the squash would be old code, and a pruned history would have no
+    trace of the step's migration.
+    """
+    ledger = session.ledger
+    for step in ledger.steps():
+        names = set(protocol.names(step))
+        squashes = sorted(key for key, squash in executor.loader.replacements.items() if names & set(squash.replaces))
+        after = protocol.replaced(step, squashes, ledger.now()) if squashes else step
+        if after is not step:
+            with contextlib.suppress(Conflict):
+                ledger.save(step, after)
+
+
+def _apply_migration(
+    wrapped: Callable[..., ProjectState],
+    executor: MigrationExecutor,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> ProjectState:
+    session: Session | None = executor.__dict__.get("guard_session")
+    if session is None:
+        return wrapped(*args, **kwargs)
+
+    def run(state: ProjectState, migration: Migration, **options: Any) -> ProjectState:
+        key = _key(migration)
+        held = session.whole.get(key)
+        stand_in = session.stand_ins.get(key, migration)
+        patience.make_patient(stand_in.operations, session.config, session.report, _Out(executor).line)
+        if session.copies is not None:
+            stand_in = with_operations(stand_in, session.copies.watching(stand_in.operations, key))
+        if held is None:
+            after = wrapped(state, stand_in, **options)
+        else:
+            after = _run_whole(session, held, lambda: wrapped(state, stand_in, **options))
+        if session.copies is not None:
+            session.copies.note(executor.connection)
+        return after
+
+    return run(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def without_cascade(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Schema editors of this connection drop nothing of what others have made upon a column or table.
+
+    Django drops tables, and in 5.2 columns, with CASCADE on PostgreSQL: views would go in silence. Without it the
+    server refuses, and names them.
+    """
+    usual: Any = connection.SchemaEditorClass
+    plain = {name: getattr(usual, name).removesuffix(" CASCADE") for name in ("sql_delete_column", "sql_delete_table")}
+    connection.SchemaEditorClass = type("SchemaEditor", (usual,), plain)
+    try:
+        yield
+    finally:
+        # Over the attribute of the class.
+        del connection.SchemaEditorClass
+
+
+def _run_whole(session: Session, held: rows.Step, run: Callable[[], ProjectState]) -> ProjectState:
+    """The gate before a held migration whose verdict is clear: asked again, sealed, run, done."""
+    alias = session.ledger.connection.alias
+    with contract.contractor(alias, session.config) as gate:
+        try:
+            sealed, token = gate.seal_migration(held, unsafe=(held.app, held.migration) in session.unsafe)
+        except (contract.Blocked, Conflict, DatabaseError) as error:
+            raise CommandError(messages.not_any_more(held, error), returncode=EXIT_HELD) from error
+        ran = _Transcript()
+        started = time.monotonic()
+        try:
+            connection = session.ledger.connection
+            with connection.execute_wrapper(ran), without_cascade(connection):
+                state = run()
+        except BaseException:
+            gate.reopen_migration(sealed, token)
+            raise
+        gate.finish_migration(sealed, token, sql=ran.sql, seconds=time.monotonic() - started)
+    return state
+
+
+class _Transcript:
+    """Keeps the statements that change something, without their parameters: as much as a log has use for."""
+
+    most = 100
+    length = 2_000
+
+    def __init__(self) -> None:
+        self.sql: list[str] = []
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        text = str(sql)
+        if len(self.sql) < self.most and not text.lstrip().upper().startswith(("SELECT", "PRAGMA", "SHOW")):
+            self.sql.append(text[: self.length])
+        return execute(sql, params, many, context)
+
+
+# Backwards
+
+
+def _backwards(
+    run: Callable[[], ProjectState], executor: MigrationExecutor, plan: Plan, session: Session, out: _Out
+) -> ProjectState:
+    migrations = {_key(migration): migration for migration, _ in plan}
+    fleet = evidence.read_fleet(session.ledger)
+    open_steps = session.ledger.steps(rows.StepState.WAITING, rows.StepState.SEALED, rows.StepState.ASIDE)
+    busy = [s for s in open_steps if s.state is rows.StepState.SEALED and (s.app, s.migration) in migrations]
+    if busy:
+        with contract.contractor(executor.connection.alias, session.config) as gate:
+            gate.settle()
+        still = session.ledger.steps(rows.StepState.SEALED)
+        if any((s.app, s.migration) in migrations for s in still):
+            raise CommandError(messages.being_taken(busy), returncode=1)
+    if _mode(session) is conf.Mode.ENFORCE:
+        refusals = _backwards_refusals(executor, plan, session.ledger, fleet)
+        if refusals:
+            raise CommandError(messages.refused(refusals), returncode=1)
+    result = _run_with(session, executor, run)
+    out.lines(messages.after_migrate(session, [], []))
+    return result
+
+
+def _given_back_too_early(unapplying: set[Key], ledger: Ledger, fleet: evidence.Fleet) -> list[str]:
+    """A column that is made NOT NULL again stops the inserts of newer code, which does not know it."""
+    refusals = []
+    # Erased, Django adds it anew, and NOT NULL as well.
+    for step in ledger.steps(rows.StepState.WAITING, rows.StepState.ASIDE, rows.StepState.DONE):
+        found = step.payload.get("found")
+        if step.kind is not rows.StepKind.COLUMN or (step.app, step.migration) not in unapplying or not found:
+            continue
+        if found["null"] or found["default"] is not None:
+            continue
+        newer = [
+            instance
+            for instance in fleet.instances
+            if instance.live(fleet.now)
+            and protocol.same_project(instance.project, step.project)
+            and not protocol.relies(fleet.footprints.get(instance.digest), step)
+        ]
+        if newer:
+            refusals.append(messages.given_back_too_early(step, newer, fleet.now))
+    return refusals
+
+
+def _backwards_refusals(executor: MigrationExecutor, plan: Plan, ledger: Ledger, fleet: evidence.Fleet) -> list[str]:
+    """Unapplying an AddField or CreateModel takes away what newer code uses."""
+    full = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
+    unapplying = {_key(migration) for migration, _ in plan}
+    applied = set(executor.loader.applied_migrations)
+    states: dict[Key, tuple[ProjectState, ProjectState]] = {}
+    state = _project_state(executor, applied=False)
+    for migration, _ in full:
+        if _key(migration) in unapplying:
+            before = state
+            state = migration.mutate_state(state, preserve=True)
+            states[_key(migration)] = (before, state)
+        elif _key(migration) in applied:
+            state = migration.mutate_state(state, preserve=False)
+    refusals = _given_back_too_early(unapplying, ledger, fleet)
+    for judgement in phases_plan.judge_backwards(
+        [migration for migration, _ in plan], states, connection=executor.connection
+    ):
+        for target in judgement.takes:
+            users = [
+                instance
+                for instance in fleet.instances
+                if instance.state is not rows.InstanceState.GONE
+                and (
+                    instance.digest not in fleet.footprints
+                    or fleet.footprints[instance.digest].declares(target.table, target.column)
+                )
+            ]
+            if users:
+                refusals.append(messages.backwards_in_use(judgement, target, users, fleet.now))
+    return refusals
+
+
+def _unapply_migration(
+    wrapped: Callable[..., ProjectState],
+    executor: MigrationExecutor,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> ProjectState:
+    session: Session | None = executor.__dict__.get("guard_session")
+    if session is None:
+        return wrapped(*args, **kwargs)
+
+    def run(state: ProjectState, migration: Migration, **options: Any) -> ProjectState:
+        stand_in = with_operations(migration, list(_backwards_stand_ins(migration, state, session)))
+        result = wrapped(state, stand_in, **options)
+        _void(session, migration)
+        return result
+
+    return run(*args, **kwargs)
+
+
+def _backwards_stand_ins(migration: Migration, before: ProjectState, session: Session) -> Iterator[Operation]:
+    """Stand-ins for a migration that is unapplied; `before` is the state without it."""
+    author = delete_model.Author(
+        _key(migration), tuple((app, name) for app, name in migration.replaces), session.report
+    )
+    for index, operation in enumerate(migration.operations):
+        joins = type(operation) in phases_plan.JOINING and any(
+            type(later) is DeleteModel and later.name_lower == delete_model.model_of(operation)
+            for later in migration.operations[index:]
+        )
+        if type(operation) is RemoveField:
+            model = before.models.get((migration.app_label, operation.model_name_lower))
+            if getattr(model and model.fields.get(operation.name), "many_to_many", False):
+                yield delete_model.GiveBackRemoveManyToMany.standing_in_for(operation, author)
+            elif joins:
+                yield delete_model.Joined(operation, author)
+            else:
+                yield GiveBackRemoveField.standing_in_for(
+                    operation, author.migration, author.replaced_by, author.report
+                )
+        elif joins:
+            yield delete_model.Joined(operation, author)
+        elif type(operation) in COMPANIONS:
+            yield Companion(operation)
+        elif type(operation) is DeleteModel:
+            yield delete_model.GiveBackDeleteModel.standing_in_for(operation, author)
+        elif type(operation) is CreateModel:
+            yield delete_model.ReclaimModel.standing_in_for(operation, author)
+        elif type(operation) is AddField:
+            if getattr(operation.field, "many_to_many", False):
+                yield delete_model.ReclaimManyToMany.standing_in_for(operation, author)
+            else:
+                yield NamedAgainAddField.standing_in_for(operation, author.migration, author.replaced_by, author.report)
+        elif type(operation) is AlterField:
+            yield SteppedAlterField.standing_in_for(
+                operation, author.migration, author.replaced_by, author.report, splits=False
+            )
+        else:
+            yield operation
+
+
+def _void(session: Session, migration: Migration) -> None:
+    """What the migration's other steps wanted is wanted no more."""
+    ledger = session.ledger
+    # Unapplying a squash unapplies all that it replaces.
+    unapplied = {_key(migration), *((app, name) for app, name in migration.replaces)}
+    for step in ledger.steps(rows.StepState.WAITING, rows.StepState.DONE):
+        if (step.app, step.migration) in unapplied:
+            ledger.save(step, protocol.void(step, ledger.now()))
+
+
+# After a plan
+
+
+def _validate_foreign_keys(session: Session) -> None:
+    """Apart from the change itself, so that no scan of the table happens under its lock."""
+    connection = session.ledger.connection
+    if connection.vendor != "postgresql" or not session.report.to_validate:
+        return
+    with contract.contractor(connection.alias, session.config) as gate:
+        for table, column in session.report.to_validate:
+            gate.validate_foreign_keys(table, column)
+
+
+def _take_ready_steps(
+    session: Session, out: _Out, *, only: frozenset[int] | None = None, me: evidence.Taker | None = None
+) -> list[contract.Attempt]:
+    """What happens to contract steps here never changes the exit code: a hotfix must not wait for a column."""
+    deadline = time.monotonic() + session.config.migrate_budget
+    try:
+        with contract.contractor(session.ledger.connection.alias, session.config, me) as gate:
+            if only is None:
+                gate.tidy_up()
+            return gate.round(
+                patience=min(session.config.lock_patience, session.config.migrate_budget),
+                wanted=lambda step: (
+                    (only is None or step.id in only)
+                    and not contract.by_migrate(step)
+                    and time.monotonic() < deadline
+                    and gate.instant(step)
+                ),
+            )
+    except Exception as error:
+        out.line(f"  guard: contract steps could not be looked at: {error}")
+        return []
+
+
+def _free_names(session: Session, wanted: Sequence[rows.Step], out: _Out) -> list[contract.Attempt]:
+    """Set aside, where the verdict is clear, what has names that the plan gives to other columns.
+
+    This release declares the name, and means the column that the plan adds: it does not count as using the old one.
+    """
+    tables = {table: dict(columns) for table, columns in session.me.footprint.tables.items()}
+    for step in wanted:
+        tables.get(step.table, {}).pop(step.column, None)
+    footprint = dataclasses.replace(session.me.footprint, tables=tables)
+    attempts = _take_ready_steps(
+        session,
+        out,
+        only=frozenset(step.id for step in wanted),
+        me=dataclasses.replace(session.me, footprint=footprint),
+    )
+    return [attempt for attempt in attempts if attempt.taken]
+
+
+def _answer(session: Session, held: Mapping[Key, Held], targets: Sequence[tuple[str, str | None]]) -> None:
+    asked = _command.get()
+    if asked is None or not held:
+        return
+    wanted = set(targets) if asked.names_target else set()
+    named = [item for key, item in held.items() if key in wanted]
+    needed = [
+        (item, target)
+        for item in held.values()
+        for target in item.makes
+        if session.me.footprint.declares(target.table, target.column)
+    ]
+    if named or needed:
+        asked.held_back = messages.held_back(named, needed)
+
+
+def _observe(session: Session, judged: Sequence[phases_plan.MigrationJudgement], out: _Out) -> None:
+    would = [j for j in judged if j.disposition is not Disposition.RUN]
+    if not would:
+        return
+    for judgement in would:
+        session.ledger.record(
+            "would-wait",
+            f"{judgement.app}.{judgement.name}",
+            actor=session.me.actor,
+            release=session.me.release,
+            details={"disposition": judgement.disposition.value},
+        )
+    out.lines(messages.observed(would))
+
+
+class _Out:
+    """Where `migrate` prints; silent where code drives the executor itself."""
+
+    def __init__(self, executor: MigrationExecutor) -> None:
+        command = getattr(executor.progress_callback, "__self__", None)
+        self._stream: TextIO | Any = getattr(command, "stdout", None)
+        self._verbosity = getattr(command, "verbosity", 1)
+
+    def line(self, text: str) -> None:
+        if self._stream is not None and self._verbosity >= 1:
+            self._stream.write(text)
+
+    def lines(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.line(text)
+
+
+def _project_state(executor: MigrationExecutor, *, applied: bool) -> ProjectState:
+    """The state of the apps without migrations, and of what is applied."""
+    state: ProjectState = executor._create_project_state(  # type: ignore[attr-defined]
+        with_applied_migrations=applied
+    )
+    return state
+
+
+def _key(migration: Migration) -> Key:
+    return migration.app_label, migration.name

@@ -1,0 +1,351 @@
+"""What guard says around `migrate`: sentences for people who are busy. Pure: values in, lines out.
+
+One sentence of what, one of why, one of what to do next, with the command to paste.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from guard.ledger import rows
+from guard.phases.words import Judgement, Target
+
+if TYPE_CHECKING:
+    from guard.gate import contract, verdict
+    from guard.gate.planner import Held, Session
+    from guard.phases.plan import MigrationJudgement
+
+INDENT = "  "
+TAKE = "manage.py guard contract --wait"
+#: Call sites, and other things of which there may be thousands, shown in one message.
+TOP = 3
+
+
+def ago(seconds: float) -> str:
+    """A time in the past as an operator says it."""
+    seconds = max(0.0, seconds)
+    if seconds < 1:
+        return "just now"
+    return f"{span(seconds)} ago"
+
+
+def span(seconds: float) -> str:
+    """A duration in its largest fitting unit."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size:
+            return _count(int(seconds // size), unit)
+    return _count(int(seconds), "second")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _list(words: Iterable[str]) -> str:
+    words = list(words)
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def still_used(users: Sequence[rows.Instance], now: float) -> list[str]:
+    """Who relies on a step's target: releases, workloads, number of instances, how long ago."""
+    if not users:
+        return []
+    groups: dict[tuple[str, str], list[rows.Instance]] = {}
+    for instance in users:
+        groups.setdefault((instance.release, instance.workload), []).append(instance)
+    lines = []
+    for (release, workload), members in sorted(groups.items()):
+        lost = sum(member.size for member in members if member.lost(now))
+        number = sum(member.size for member in members)
+        seen = max(member.renewed_at for member in members)
+        text = f"release {release}, {workload}: {_count(number, 'instance')}, last seen {ago(now - seen)}"
+        if lost:
+            text += f" ({lost} of them lost: no sign of life since the lease ran out)"
+        lines.append(text)
+    return lines
+
+
+def call_sites(sightings: Sequence[rows.Sighting], now: float) -> list[str]:
+    """The busiest call sites that touched the target."""
+    counts: Counter[tuple[str, str]] = Counter()
+    last: dict[tuple[str, str], float] = {}
+    for sighting in sightings:
+        if sighting.folded:
+            # Too long ago to be told where.
+            continue
+        key = (sighting.call_site, sighting.access.value)
+        counts[key] += sighting.count
+        last[key] = max(last.get(key, 0.0), sighting.last_at)
+    return [
+        f"{site or 'an unknown place'}: {_count(number, access)}, last {ago(now - last[site, access])}"
+        for (site, access), number in counts.most_common(TOP)
+    ]
+
+
+def blockers(decided: verdict.Verdict, now: float, *, most: int = 4) -> list[str]:
+    """Why a step waits, and what clears it."""
+    said = [blocker.sentence(now) for blocker in decided.blockers]
+    if len(said) > most:
+        said = [
+            *said[:most],
+            f"… and {_count(len(said) - most, 'more reason')}: manage.py guard why {decided.step.target}",
+        ]
+    return said
+
+
+def waiting(step: rows.Step, users: Sequence[rows.Instance], sites: Sequence[str], now: float) -> list[str]:
+    """What `migrate` says of a removal that it has split."""
+    lines = [
+        f"guard: {step.target} stays for now, and new code already works without it.",
+        f"{INDENT}It is taken away when no deployed instance uses it any more: at a later migrate, or with `{TAKE}`.",
+    ]
+    used = still_used(users, now)
+    lines += [f"{INDENT}Still used by {used[0]}." if used else f"{INDENT}No instance that uses it has registered yet."]
+    lines += [f"{INDENT}  and {line}." for line in used[1:TOP]]
+    if len(used) > TOP:
+        lines.append(f"{INDENT}  and {_count(len(used) - TOP, 'more group')}: manage.py guard why {step.target}")
+    lines += [f"{INDENT}  at {site}" for site in sites]
+    return lines
+
+
+def after_migrate(session: Session, held: Sequence[Held], attempts: Sequence[contract.Attempt]) -> list[str]:
+    """All that guard has to say when a plan has run."""
+    from guard.gate import evidence
+
+    report, ledger = session.report, session.ledger
+    lines: list[str] = []
+    if not (report.slated or report.given_back or report.nullable or report.notes or held or attempts):
+        return lines
+    fleet = evidence.read_fleet(ledger)
+    taken = {attempt.step.id: attempt for attempt in attempts if attempt.taken}
+    for step, may_read_null in report.slated:
+        if step.id not in taken:
+            sites = call_sites(ledger.sightings(step.table, step.column), fleet.now)
+            lines += waiting(step, evidence.users(step, fleet), sites, fleet.now)
+            if may_read_null:
+                lines.append(f"{INDENT}Old code may read NULL there, in rows that new code has inserted.")
+    for step, nulls in report.given_back:
+        lines.append(f"guard: {step.target} is back in use, with its data.")
+        if nulls:
+            lines.append(
+                f"{INDENT}It stays nullable: {_count(nulls, 'row')} came without a value meanwhile, and none is known "
+                "for them. Fill them, then set NOT NULL."
+            )
+    for step, nulls in report.nullable:
+        if step.id not in taken:
+            lines += _nullable(step, nulls)
+    lines += [f"guard: {note}" for note in report.notes]
+    for item in held:
+        lines += _held(item, fleet.now)
+    lines += _attempts(attempts, fleet.now, skip={step.id for step, _ in (*report.slated, *report.nullable)})
+    return lines
+
+
+def _nullable(step: rows.Step, nulls: int) -> list[str]:
+    lines = [
+        f"guard: {step.target} still takes NULL for old code; NOT NULL follows when no old code is left: at a later "
+        f"migrate, or with `{TAKE}`."
+    ]
+    if nulls:
+        lines.append(f"{INDENT}{_count(nulls, 'row')} with NULL must be filled before; the field has no default.")
+    return lines
+
+
+def _held(item: Held, now: float) -> list[str]:
+    name = f"{item.migration[0]}.{item.migration[1]}"
+    if item.behind is not None:
+        return [f"guard: {name} waits too, because it depends on {item.behind[0]}.{item.behind[1]}."]
+    lines = [f"guard: {name} waits and is not applied yet."]
+    lines += [f"{INDENT}{reason}" for reason in item.reasons]
+    if item.verdict is not None:
+        lines += [f"{INDENT}{line}" for line in blockers(item.verdict, now)]
+    lines.append(f"{INDENT}Run `manage.py migrate` again when that is over; it is applied as soon as it is safe.")
+    return lines
+
+
+def _attempts(attempts: Sequence[contract.Attempt], now: float, *, skip: set[int]) -> list[str]:
+    lines = []
+    for attempt in attempts:
+        step = attempt.step
+        if attempt.taken:
+            lines.append(f"guard: {taken(attempt)}")
+        elif attempt.outcome.value == "blocked":
+            # A kept default waits silently: it harms nobody.
+            if step.id not in skip and step.kind is not rows.StepKind.DEFAULT and step.state is rows.StepState.WAITING:
+                lines.append(f"guard: {step.target} still waits: manage.py guard why {step.target}")
+        else:
+            lines.append(f"guard: {step.target}: {attempt.outcome.value}. {attempt.detail}")
+    return lines
+
+
+def taken(attempt: contract.Attempt) -> str:
+    """What has just been taken."""
+    step = attempt.step
+    if attempt.step.state is rows.StepState.ASIDE:
+        return f"{step.target} is set aside; `manage.py guard restore {step.target}` brings it back until it is erased."
+    if step.kind is rows.StepKind.DEFAULT:
+        return f"{step.target} needs its database default no more: dropped."
+    if step.kind is rows.StepKind.NULLABLE:
+        return f"{step.target} takes NULL no more."
+    return f"{step.target} is erased."
+
+
+def effect(judged: Judgement) -> str:
+    """What an operation does, and what it breaks."""
+    breaks = f" In old code it breaks {judged.breaks_old}." if judged.breaks_old else ""
+    return f"{judged.what}.{breaks}"
+
+
+def contracts(judgement: MigrationJudgement) -> list[str]:
+    """Why a migration is held: what it takes from old code."""
+    return [
+        effect(operation) for operation in judgement.operations if operation.disposition.value in ("hold", "refuse")
+    ]
+
+
+def chained(judged: Judgement, step: rows.Step) -> str:
+    """An operation on a column that has a pending step."""
+    return (
+        f"{judged.what}. {step.target} still has contract work pending from {step.app}.{step.migration}; "
+        f"`manage.py guard why {step.target}` says what it waits for."
+    )
+
+
+def name_taken(judged: Judgement, name: str, step: rows.Step) -> str:
+    """An index or constraint whose name is still in use, for old code."""
+    return (
+        f"{judged.what}. {name} still stands over {step.target}, which {step.app}.{step.migration} removed; "
+        f"`manage.py guard why {step.target}` says what it waits for."
+    )
+
+
+def nulls(judged: Judgement, target: Target, number: int) -> str:
+    """NULLs that stand in the way of a NOT NULL, with nothing known to put in their place."""
+    rows_have = "row has" if number == 1 else "rows have"
+    return f"{judged.what}. {number:,} {rows_have} NULL in {target}, and the field has no default: fill them first."
+
+
+def differs(judged: Judgement, step: rows.Step) -> str:
+    """A new column that has the name of a leftover but is another one."""
+    return (
+        f"{judged.what}. The name {step.target} is still taken by the column that {step.app}.{step.migration} removed, "
+        f"and this one is different. `manage.py migrate` sets the old one aside as soon as nobody uses it."
+    )
+
+
+def renames_pending(judgement: MigrationJudgement, judged: Judgement, step: rows.Step) -> str:
+    """A rename of something that has a pending step."""
+    return (
+        f"{judgement.app}.{judgement.name}: {judged.what}. {step.target} has contract work pending from "
+        f"{step.app}.{step.migration}, which a rename would lose. Finish it first: `{TAKE}`."
+    )
+
+
+def renames_split(judgement: MigrationJudgement, judged: Judgement) -> str:
+    """A rename, declared to be safe, of a table that the same plan takes something from."""
+    return (
+        f"{judgement.app}.{judgement.name}: {judged.what}. The same plan takes something from that table, which has to "
+        "wait for deployed code, and a rename would lose it. Apply what comes before it first: "
+        "`manage.py migrate APP MIGRATION`, then `manage.py guard contract --wait`."
+    )
+
+
+def unsafe(judgement: MigrationJudgement, decided: verdict.Verdict, now: float) -> str:
+    """A migration that no order of deploy and migrate makes work."""
+    lines = []
+    for operation in judgement.operations:
+        if operation.disposition.value == "refuse":
+            lines.append(f"{judgement.app}.{judgement.name}: {effect(operation)}")
+            lines += [f"{INDENT}{line}" for line in operation.recipe.splitlines()]
+    lines.append(f"{INDENT}Or stop every instance and run `manage.py migrate` again. What still runs or may run:")
+    lines += [f"{INDENT}  {blocker.sentence(now)}" for blocker in decided.blockers[:TOP]]
+    return "\n".join(lines)
+
+
+def refused(reasons: Sequence[str]) -> str:
+    """Why nothing was applied."""
+    return "guard refuses this plan; nothing was applied.\n" + "\n".join(reasons)
+
+
+def backwards_in_use(judgement: MigrationJudgement, target: Target, users: Sequence[rows.Instance], now: float) -> str:
+    """Unapplying would take away what live code uses."""
+    return (
+        f"{judgement.app}.{judgement.name}: unapplying it drops {target}, which is in use by "
+        f"{_list(still_used(users, now))}. Stop or replace these first."
+    )
+
+
+def given_back_too_early(step: rows.Step, newer: Sequence[rows.Instance], now: float) -> str:
+    """Unapplying would make the column NOT NULL again under code that does not know it."""
+    return (
+        f"{step.app}.{step.migration}: unapplying it makes {step.target} NOT NULL again, and inserts would fail in "
+        f"{_list(still_used(newer, now))}. Stop or replace these first."
+    )
+
+
+def being_taken(steps: Sequence[rows.Step]) -> str:
+    """A step of the migration is sealed by another process."""
+    return f"{_list(s.target for s in steps)}: another process is taking it away right now. Try again in a few seconds."
+
+
+def cannot_unapply_guard(steps: Sequence[rows.Step]) -> str:
+    """guard's own tables hold the only record of contract work that is not finished."""
+    words = {
+        rows.StepKind.DEFAULT: "its kept default",
+        rows.StepKind.NULLABLE: "still nullable",
+        rows.StepKind.MIGRATION: "held",
+    }
+    listed = _list(f"{s.target} ({words.get(s.kind) or s.state.value})" for s in steps)
+    return (
+        f"guard's own migrations cannot be unapplied while contract work is unfinished: {listed}. Finish it with "
+        f"`{TAKE}` (with KEEP_FOR and ROLLBACK_WINDOW at 0 nothing is kept for a roll-back), or unapply the migrations "
+        "that began it."
+    )
+
+
+def being_run(migration: tuple[str, str]) -> str:
+    """A held migration that another process is running."""
+    return f"Another process is applying {migration[0]}.{migration[1]} right now."
+
+
+def not_any_more(step: rows.Step, error: Exception) -> str:
+    """A held migration that was clear when its plan began, and could not be begun."""
+    return (
+        f"{step.target} was free to be applied when this migrate began, but is not any more: {error} "
+        "What came before it is applied; run `manage.py migrate` again later."
+    )
+
+
+def restore_first(judgement: MigrationJudgement, judged: Judgement, step: rows.Step) -> str:
+    """A column that is added again while it is set aside, and that old code could not insert without."""
+    return (
+        f"{judgement.app}.{judgement.name}: {judged.what}. {step.target} was set aside when "
+        f"{step.app}.{step.migration} removed it. Bring it back with `manage.py guard restore {step.target}`, then run "
+        "`manage.py migrate` again: it takes the column over, with its data."
+    )
+
+
+def held_back(named: Sequence[Held], needed: Sequence[tuple[Held, Target]]) -> str:
+    """Why `migrate` ends with exit code 3."""
+    lines = [
+        f"{held.migration[0]}.{held.migration[1]} was asked for, but waits"
+        + (f" behind {held.behind[0]}.{held.behind[1]}." if held.behind else ".")
+        for held in named
+    ]
+    for held, target in needed:
+        behind = held.behind or held.migration
+        lines.append(
+            f"This release's models need {target}, which {held.migration[0]}.{held.migration[1]} makes; "
+            f"it stands behind {behind[0]}.{behind[1]}, which waits."
+        )
+    return "\n".join(dict.fromkeys(lines))
+
+
+def observed(would: Sequence[MigrationJudgement]) -> list[str]:
+    """What guard would have done, in observe mode."""
+    return [
+        f'guard (observing): {j.app}.{j.name} ran whole; under MODE "enforce" guard would {j.disposition.value} it.'
+        for j in would
+    ]

@@ -1,0 +1,626 @@
+"""Decides what a plan's migrations do under guard: run as they are, run with stand-ins, wait, or refuse the plan.
+
+It reads the ledger and may slate steps there (a held migration, a held removal); it changes nothing else.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.core.management.base import CommandError
+from django.db import IntegrityError, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import (
+    AddField,
+    AlterField,
+    AlterUniqueTogether,
+    CreateModel,
+    DeleteModel,
+    Migration,
+    RemoveConstraint,
+    RemoveField,
+    RenameField,
+    RunPython,
+    RunSQL,
+)
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+from guard import conf
+from guard.gate import evidence, messages, verdict
+from guard.gate.copies import Copies
+from guard.ledger import protocol, rows
+from guard.ledger.store import Conflict, Ledger
+from guard.phases import defaults, naming, rules
+from guard.phases.plan import MigrationJudgement
+from guard.phases.words import Disposition, Judgement, Phase, Target
+from guard.steps import delete_model, slating
+from guard.steps.add_field import KeepDefaultAddField, NamedAgainAddField, ReclaimField
+from guard.steps.alter_field import SteppedAlterField, SteppedRenameField
+from guard.steps.companion import MAKING, Companion, MakeMissing
+from guard.steps.ddl import ddl_for
+from guard.steps.leftover import matches
+from guard.steps.relaxing import NoDefault, static_default
+from guard.steps.remove_field import SplitRemoveField
+from guard.steps.report import Report
+
+Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Session:
+    """One plan under guard."""
+
+    ledger: Ledger
+    config: conf.Config
+    me: evidence.Taker
+    report: Report = field(default_factory=Report)
+    #: Copies of migrations with stand-ins, by key.
+    stand_ins: dict[Key, Migration] = field(default_factory=dict)
+    #: Held migrations whose verdict was clear when the plan began: the gate asks again before each.
+    whole: dict[Key, rows.Step] = field(default_factory=dict)
+    #: What this plan's data migrations have read of what is slated.
+    copies: Copies | None = None
+    #: Of these, those that need a stopped fleet.
+    unsafe: set[Key] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A migration that is left out of the plan."""
+
+    migration: Key
+    #: Why, in sentences; empty where it only depends on another.
+    reasons: tuple[str, ...]
+    #: The held migration that it depends on.
+    behind: Key | None
+    #: What it makes, without columns that are there as leftovers which it will take over.
+    makes: tuple[Target, ...]
+    verdict: verdict.Verdict | None = None
+
+
+def with_operations(migration: Migration, operations: list[Operation]) -> Migration:
+    """A copy of the migration with other operations."""
+    stand_in = copy.copy(migration)
+    stand_in.__dict__["operations"] = operations
+    return stand_in
+
+
+class Planner:
+    """One plan's decisions."""
+
+    def __init__(
+        self, executor: MigrationExecutor, session: Session, migrations: Sequence[Migration], before: ProjectState
+    ) -> None:
+        self.executor = executor
+        self.session = session
+        self.ledger = session.ledger
+        self.migrations = {(m.app_label, m.name): m for m in migrations}
+        self.before = before
+        self.policy = verdict.Policy.from_config(session.config)
+        self.fleet = evidence.read_fleet(session.ledger)
+        self.known = session.ledger.steps()
+        unfinished = (rows.StepState.WAITING, rows.StepState.SEALED, rows.StepState.ASIDE)
+        self.steps = [step for step in self.known if step.state in unfinished]
+        #: (table, column) pairs that this plan leaves with something that is kept for old code.
+        self._keeping: set[tuple[str, str]] = set()
+        #: Ids of steps whose leftovers this plan takes over: what comes after is about the column in use.
+        self._returning: set[int] = set()
+        #: Tables that a migration of the plan renames, after other operations on them.
+        self._moved: set[str] = set()
+        #: Whether an earlier operation of the plan may write rows.
+        self._data_may_change = False
+
+    @property
+    def _connection(self) -> BaseDatabaseWrapper:
+        return self.executor.connection
+
+    def arrange(self, judged: Sequence[MigrationJudgement]) -> dict[Key, Held]:
+        """Held migrations by key. Raises CommandError where the plan is refused, before anything is applied."""
+        judged = [self._with_parents(judgement) for judgement in judged]
+        self._moved = self._tables_moved(judged)
+        refused = [reason for judgement in judged for reason in self._refusals(judgement)]
+        if refused:
+            raise CommandError(messages.refused(refused), returncode=1)
+        makes: dict[Key, tuple[Target, ...]] = {}
+        held: dict[Key, Held] = {}
+        behind: dict[Key, Key] = {}
+        for judgement, migration, after in self._walk(judged):
+            key = (judgement.app, judgement.name)
+            makes[key] = self._really_made(judgement, migration, after)
+            if key in behind:
+                held[key] = Held(key, (), behind[key], makes[key])
+                continue
+            why = self._hold(judgement, migration, makes[key], after)
+            if why is None:
+                self._stand_in(judgement, migration, after)
+                self._data_may_change |= any(isinstance(o, (RunPython, RunSQL)) for o in migration.operations)
+                continue
+            held[key] = why
+            for dependent in self._dependents(key):
+                behind.setdefault(dependent, key)
+        return held
+
+    def copies(self, judged: Sequence[MigrationJudgement], held: Container[Key]) -> Copies:
+        """The watch over the plan's data migrations: on what it slates, and on what waits already."""
+        slated = [
+            target
+            for judgement in judged
+            if (judgement.app, judgement.name) not in held
+            for operation in judgement.operations
+            if operation.disposition is Disposition.SPLIT
+            for target in operation.takes
+        ]
+        return Copies(self.ledger, slated, self.steps)
+
+    def _tables_moved(self, judged: Sequence[MigrationJudgement]) -> set[str]:
+        """Tables that the plan renames after it has taken something from them.
+
+        A step would lose its table by that. Where the rename may run, the fleet is stopped or its author answers for
+        it: then what comes before it needs no two steps, and runs whole.
+        """
+        split: set[str] = set()
+        moved: set[str] = set()
+        for judgement in judged:
+            for operation in judgement.operations:
+                if operation.makes:
+                    moved |= {target.table for target in operation.takes if not target.column} & split
+                if operation.disposition is Disposition.SPLIT:
+                    split |= {target.table for target in (*operation.takes, *operation.makes, *operation.names)}
+        return moved
+
+    def reclaim_only(self, judged: Sequence[MigrationJudgement]) -> None:
+        """Stand-ins for what meets a leftover, and for nothing else: what only observes runs everything whole."""
+        if not self.known:
+            return
+        for judgement, migration, after in self._walk(judged):
+            self._stand_in(judgement, migration, after, split=False)
+
+    def names_wanted(self, judged: Sequence[MigrationJudgement]) -> list[rows.Step]:
+        """Steps of leftovers whose name the plan gives to another column: they have to be set aside before it."""
+        if not self.steps:
+            return []
+        return [
+            step
+            for judgement, migration, after in self._walk(judged)
+            for operation, operation_judged in zip(migration.operations, judgement.operations, strict=True)
+            if isinstance(operation, (AddField, CreateModel))
+            for step in self._met(operation_judged)
+            if not self._matches(step, judgement.app, operation, after)
+        ]
+
+    def _walk(
+        self, judged: Sequence[MigrationJudgement]
+    ) -> Iterator[tuple[MigrationJudgement, Migration, ProjectState]]:
+        """Each migration with the state after it."""
+        state = self.before.clone()
+        for judgement in judged:
+            migration = self.migrations[judgement.app, judgement.name]
+            state = migration.mutate_state(state, preserve=False)
+            yield judgement, migration, state
+
+    def _really_made(
+        self, judgement: MigrationJudgement, migration: Migration, after: ProjectState
+    ) -> tuple[Target, ...]:
+        return tuple(
+            target
+            for operation, judged in zip(migration.operations, judgement.operations, strict=True)
+            for target in judged.makes
+            if not (
+                isinstance(operation, (AddField, CreateModel))
+                and any(
+                    Target(step.table, step.column) == target and self._matches(step, judgement.app, operation, after)
+                    for step in self._met(judged)
+                )
+            )
+        )
+
+    def _dependents(self, key: Key) -> list[Key]:
+        """Every migration of the plan that depends on this one, through the graph."""
+        found: set[Key] = set()
+        waiting = [key]
+        while waiting:
+            for child in self.executor.loader.graph.node_map[waiting.pop()].children:
+                if child.key not in found:
+                    found.add(child.key)
+                    waiting.append(child.key)
+        return [other for other in self.migrations if other in found]
+
+    def _replaced_by(self, key: Key) -> tuple[Key, ...]:
+        """Squashes of it, and what it replaces itself: whoever has one of them has it."""
+        squashes = [other for other, squash in self.executor.loader.replacements.items() if key in squash.replaces]
+        return (*squashes, *((app, name) for app, name in self.migrations[key].replaces))
+
+    @staticmethod
+    def _in_place(step: rows.Step) -> bool:
+        """Whether it is a leftover that still has its name."""
+        return step.kind in protocol.REMOVING and step.state is not rows.StepState.ASIDE
+
+    def _met(self, judged: Judgement) -> list[rows.Step]:
+        """Leftovers in place that have the names of what the operation makes: of columns, or of tables."""
+        return [
+            step
+            for step in self._pending(judged.makes)
+            if self._in_place(step) and Target(step.table, step.column) in judged.makes
+        ]
+
+    def _pending(self, targets: Iterable[Target]) -> list[rows.Step]:
+        """Steps on these targets that are not about a whole migration."""
+        targets = list(targets)
+        return [
+            step
+            for step in self.steps
+            if step.kind is not rows.StepKind.MIGRATION
+            # What a held migration of this very plan wants is wanted only when its turn comes.
+            and not (step.payload.get("held") and (step.app, step.migration) in self.migrations)
+            and any(step.table == target.table and target.column in ("", step.column) for target in targets)
+        ]
+
+    def _migration_step(self, judgement: MigrationJudgement) -> rows.Step:
+        key = (judgement.app, judgement.name)
+        return rows.Step(
+            id=0,
+            kind=rows.StepKind.MIGRATION,
+            state=rows.StepState.WAITING,
+            app=judgement.app,
+            migration=judgement.name,
+            replaced_by=self._replaced_by(key),
+        )
+
+    # Refusing
+
+    def _refusals(self, judgement: MigrationJudgement) -> list[str]:
+        key = (judgement.app, judgement.name)
+        renamed = [
+            messages.renames_pending(judgement, operation, step)
+            for operation in judgement.operations
+            if operation.phase is Phase.UNSAFE
+            for step in self._pending(operation.takes)
+        ]
+        # A rename that its author has declared to be safe does not stop the fleet.
+        renamed += [
+            messages.renames_split(judgement, operation)
+            for operation in judgement.operations
+            if operation.phase is not Phase.UNSAFE
+            and operation.makes
+            and any(target.table in self._moved for target in operation.takes if not target.column)
+        ]
+        if renamed or not self._unsafe(judgement):
+            return renamed
+        found = evidence.gather(self.ledger, self._migration_step(judgement), self.fleet, self.session.me)
+        decided = verdict.decide_whole(found, self.policy)
+        if decided.clear:
+            # The fleet is stopped: in such a maintenance window it runs whole.
+            self.session.unsafe.add(key)
+            return []
+        restorable = [
+            messages.restore_first(judgement, operation, step)
+            for operation in judgement.operations
+            if operation.disposition is Disposition.REFUSE
+            for step in self._pending(target for target in operation.makes if target.column)
+            if step.state is rows.StepState.ASIDE and not step.payload.get(protocol.RECLAIMED)
+        ]
+        return restorable or [messages.unsafe(judgement, decided, self.fleet.now)]
+
+    def _unsafe(self, judgement: MigrationJudgement) -> bool:
+        key = (judgement.app, judgement.name)
+        return any(
+            operation.disposition is Disposition.REFUSE and not self._takes_over(operation, key)
+            for operation in judgement.operations
+        )
+
+    def _takes_over(self, judged: Judgement, key: Key) -> bool:
+        """Whether it adds a column that is there as a leftover: nothing needs to be refused."""
+        columns = [target for target in judged.makes if target.column]
+        return any(self._in_place(step) for step in self._pending(columns)) or any(
+            slating.given_to(self.ledger, target.table, target.column, key) for target in columns
+        )
+
+    # Holding
+
+    def _hold(
+        self, judgement: MigrationJudgement, migration: Migration, makes: tuple[Target, ...], after: ProjectState
+    ) -> Held | None:
+        key = (judgement.app, judgement.name)
+        reasons = [*self._chained(judgement, migration, after), *self._nulls(judgement, migration)]
+        if reasons:
+            return Held(key, tuple(reasons), None, makes)
+        removals = [
+            (operation, judged)
+            for operation, judged in zip(migration.operations, judgement.operations, strict=True)
+            if (type(operation) is RemoveField or type(operation) is DeleteModel)
+            and judged.disposition is Disposition.SPLIT
+            and judged.note != rules.JOINED
+        ]
+        # What is refused has been refused by now, unless the fleet is stopped or it takes a leftover over.
+        whole = judgement.disposition in (Disposition.HOLD, Disposition.REFUSE) or (
+            self.session.config.strategy is conf.Strategy.HOLD
+            and any(
+                isinstance(operation, AlterField) and judged.disposition is Disposition.SPLIT
+                for operation, judged in zip(migration.operations, judgement.operations, strict=True)
+            )
+        )
+        if not whole:
+            if removals and self.session.config.strategy is conf.Strategy.HOLD:
+                return self._hold_removals(judgement, removals, makes)
+            return None
+        step = self._slate(self._migration_step(judgement))
+        if step.state is rows.StepState.SEALED:
+            return Held(key, (messages.being_run(key),), None, makes)
+        if key in self.session.unsafe:
+            self.session.whole[key] = step
+            return None
+        # It may have been slated a moment ago: after the fleet was read.
+        fleet = dataclasses.replace(self.fleet, now=self.ledger.now())
+        decided = verdict.decide(evidence.gather(self.ledger, step, fleet, self.session.me), self.policy)
+        if decided.clear:
+            self.session.whole[key] = step
+            return None
+        return Held(key, tuple(messages.contracts(judgement)), None, makes, decided)
+
+    def _slate(self, wanted: rows.Step) -> rows.Step:
+        """The step as it stands once it is slated; several processes may migrate at once."""
+        before = slating.stored(self.ledger, wanted)
+        if before is not None and before.state is rows.StepState.SEALED:
+            return before
+        try:
+            return slating.slate(self.ledger, wanted)
+        except (IntegrityError, Conflict):
+            theirs = slating.stored(self.ledger, wanted)
+            if theirs is None:
+                raise
+            return theirs
+
+    def _chained(self, judgement: MigrationJudgement, migration: Migration, after: ProjectState) -> list[str]:
+        """One chain per column: an operation on a column with a pending step is composed with it, or waits."""
+        reasons = []
+        for operation, judged in zip(migration.operations, judgement.operations, strict=True):
+            reasons += [
+                messages.chained(judged, step)
+                for step in self._pending(judged.names)
+                # What is kept for old code is kept through alterations, and minds a new name alone.
+                if step.id not in self._returning
+                and (
+                    step.kind not in (rows.StepKind.DEFAULT, rows.StepKind.NULLABLE)
+                    or (isinstance(operation, RenameField) and judged.phase is not Phase.NEUTRAL)
+                )
+            ]
+            if name := getattr(getattr(operation, "index", getattr(operation, "constraint", None)), "name", None):
+                # Names of indexes are taken for a whole schema.
+                reasons += [
+                    messages.name_taken(judged, name, step)
+                    for step in self.steps
+                    if step.id not in self._returning and name in step.payload.get("shared", ())
+                ]
+            if not isinstance(operation, (AddField, CreateModel)):
+                continue
+            for step in self._met(judged):
+                if self._matches(step, judgement.app, operation, after):
+                    self._returning.add(step.id)
+                else:
+                    reasons.append(messages.differs(judged, step))
+        return reasons
+
+    def _nulls(self, judgement: MigrationJudgement, migration: Migration) -> list[str]:
+        """NULLs that are there where NULL is to be forbidden, and nothing is known that could be put in their place."""
+        reasons = []
+        ddl = ddl_for(self._connection, lambda sql, params: None)
+        changes = self._data_may_change
+        for operation, judged in zip(migration.operations, judgement.operations, strict=True):
+            changes |= isinstance(operation, (RunPython, RunSQL))
+            if (
+                changes
+                or type(operation) is not AlterField
+                or judged.disposition is not Disposition.SPLIT
+                or not isinstance(static_default(operation.field), NoDefault)
+                or operation.field.has_db_default()
+                or defaults.expression(operation.field, self._connection)
+            ):
+                continue
+            for target in judged.names:
+                if ddl.facts(target.table, target.column) and (number := ddl.nulls(target.table, target.column)):
+                    reasons.append(messages.nulls(judged, target, number))
+        return reasons
+
+    def _with_parents(self, judgement: MigrationJudgement) -> MigrationJudgement:
+        """Refuse a required foreign key whose default no row of its parent has: old code could insert nothing."""
+        operations = list(judgement.operations)
+        migration = self.migrations[judgement.app, judgement.name]
+        for index, (operation, judged) in enumerate(zip(migration.operations, operations, strict=True)):
+            if (
+                type(operation) is AddField
+                and operation.field.remote_field is not None
+                and judged.disposition is Disposition.SPLIT
+                and judged.names
+                and not self._has_row(judged.names[0], static_default(operation.field))
+            ):
+                operations[index] = dataclasses.replace(
+                    judged,
+                    phase=Phase.UNSAFE,
+                    disposition=Disposition.REFUSE,
+                    recipe=(
+                        f"# No row of {judged.names[0].table} has the value of the default yet: make one first, or add "
+                        "the field with null=True and require it in a later deploy."
+                    ),
+                )
+        if operations == list(judgement.operations):
+            return judgement
+        return dataclasses.replace(judgement, operations=tuple(operations), disposition=Disposition.REFUSE)
+
+    def _has_row(self, parent: Target, value: object) -> bool:
+        ddl = ddl_for(self._connection, lambda sql, params: None)
+        if not isinstance(value, (int, str)) or ddl.facts(parent.table, parent.column) is None:
+            return False
+        return ddl.has_row(parent.table, parent.column, value)
+
+    def _matches(self, step: rows.Step, app: str, operation: AddField | CreateModel, after: ProjectState) -> bool:
+        # Rendering is costly, so only for what meets a leftover.
+        apps = after.clone().apps
+        try:
+            if step.kind is rows.StepKind.COLUMN and isinstance(operation, AddField):
+                field = apps.get_model(app, operation.model_name)._meta.get_field(operation.name)
+                return isinstance(field, models.Field) and matches(step.payload, field, self._connection)
+            if isinstance(operation, AddField):
+                relation: Any = apps.get_model(app, operation.model_name)._meta.get_field(operation.name)
+                made = [relation.remote_field.through]
+            else:
+                made = list(delete_model.own_tables(apps.get_model(app, operation.name)))
+        except (LookupError, FieldDoesNotExist):
+            # Renamed or removed by a later operation of the same migration.
+            return False
+        return any(
+            model._meta.db_table == step.table and delete_model.matches(step, model, self._connection) for model in made
+        )
+
+    def _hold_removals(
+        self,
+        judgement: MigrationJudgement,
+        removals: Sequence[tuple[RemoveField | DeleteModel, Judgement]],
+        makes: tuple[Target, ...],
+    ) -> Held | None:
+        """STRATEGY = "hold": slated from the first `migrate` that sees them; clear, they run split."""
+        key = (judgement.app, judgement.name)
+        blocked: list[verdict.Verdict] = []
+        for operation, judged in removals:
+            for target in judged.takes:
+                step = self._slate(
+                    rows.Step(
+                        id=0,
+                        kind=rows.StepKind.COLUMN if target.column else rows.StepKind.TABLE,
+                        state=rows.StepState.WAITING,
+                        app=judgement.app,
+                        migration=judgement.name,
+                        replaced_by=self._replaced_by(key),
+                        table=target.table,
+                        column=target.column,
+                        model=f"{judgement.app}.{getattr(operation, 'model_name', operation.name)}",
+                        field=operation.name if isinstance(operation, RemoveField) else "",
+                        payload={"held": True},
+                    )
+                )
+                found = evidence.gather(self.ledger, step, evidence.read_fleet(self.ledger), self.session.me)
+                # The question is whether it may be applied: that it is not applied cannot be the answer.
+                decided = verdict.decide(dataclasses.replace(found, applied=True), self.policy)
+                if not decided.clear:
+                    blocked.append(decided)
+        if not blocked:
+            return None
+        reasons = tuple(messages.effect(judged) for _, judged in removals)
+        return Held(key, reasons, None, makes, blocked[0])
+
+    # Stand-ins
+
+    def _stand_in(
+        self, judgement: MigrationJudgement, migration: Migration, after: ProjectState, *, split: bool = True
+    ) -> None:
+        key = (judgement.app, judgement.name)
+        author = delete_model.Author(key, self._replaced_by(key), self.session.report)
+        operations = [
+            self._instead(operation, judged, author, after, split and self._splits(judged))
+            for operation, judged in zip(migration.operations, judgement.operations, strict=True)
+        ]
+        constrained = {
+            delete_model.model_of(operation.operation)
+            for operation in operations
+            if isinstance(operation, Companion)
+            and isinstance(operation.operation, (AlterUniqueTogether, RemoveConstraint))
+        }
+        for operation in operations:
+            if isinstance(operation, SplitRemoveField):
+                operation.constrained = operation.model_name_lower in constrained
+        if any(a is not b for a, b in zip(operations, migration.operations, strict=True)):
+            self.session.stand_ins[key] = with_operations(migration, operations)
+
+    def _instead(
+        self, operation: Operation, judged: Judgement, author: delete_model.Author, after: ProjectState, split: bool
+    ) -> Operation:
+        if split and judged.note == rules.COMPANION:
+            return Companion(operation)
+        if split and judged.note == rules.JOINED:
+            return delete_model.Joined(operation, author)
+        if split and type(operation) is DeleteModel:
+            return delete_model.SplitDeleteModel.standing_in_for(operation, author)
+        if type(operation) is RemoveField:
+            if not split:
+                return operation
+            if not judged.takes[0].column:
+                return delete_model.SplitRemoveManyToMany.standing_in_for(operation, author)
+            return SplitRemoveField.standing_in_for(operation, author.migration, author.replaced_by, author.report)
+        if type(operation) is AlterField:
+            # On SQLite an alteration that changes nothing in the database makes the table anew all the same.
+            altered = self._column(operation, author.migration[0], after)
+            if split and altered is not None:
+                self._keeping.add((altered.table, altered.column))
+            if split or self._keeps([*judged.names, *([altered] if altered else [])]):
+                return SteppedAlterField.standing_in_for(
+                    operation, author.migration, author.replaced_by, author.report, splits=split
+                )
+            return operation
+        if type(operation) is RenameField and self._keeps((*judged.takes, *judged.names)):
+            self._keeping |= {(target.table, target.column) for target in judged.makes}
+            return SteppedRenameField.standing_in_for(operation, author.report)
+        if type(operation) in MAKING and self._returns(judged):
+            return MakeMissing(operation)
+        if type(operation) not in (AddField, CreateModel):
+            return operation
+        made = set(judged.makes)
+        known = [step for step in self.known if Target(step.table, step.column) in made]
+        if isinstance(operation, CreateModel):
+            return delete_model.ReclaimModel.standing_in_for(operation, author) if known else operation
+        assert isinstance(operation, AddField)
+        column = next((target for target in judged.makes if target.column), None)
+        if column is None:
+            return delete_model.ReclaimManyToMany.standing_in_for(operation, author) if known else operation
+        kind: type[NamedAgainAddField] | None = KeepDefaultAddField if split else None
+        if known:
+            if self._meets_leftover(operation, column, author.migration, after):
+                kind = ReclaimField
+            elif kind is None:
+                kind = NamedAgainAddField
+        if kind is None:
+            return operation
+        if issubclass(kind, KeepDefaultAddField):
+            self._keeping.add((column.table, column.column))
+        return kind.standing_in_for(operation, author.migration, author.replaced_by, author.report)
+
+    def _splits(self, judged: Judgement) -> bool:
+        targets = (*judged.takes, *judged.makes, *judged.names)
+        return judged.disposition is Disposition.SPLIT and self._moved.isdisjoint(target.table for target in targets)
+
+    def _returns(self, judged: Judgement) -> bool:
+        """Whether it is about a leftover that this plan takes over, with the indexes and constraints on it."""
+        return any(step.id in self._returning for step in self._pending(judged.names))
+
+    @staticmethod
+    def _column(operation: AlterField, app: str, after: ProjectState) -> Target | None:
+        key = (app, operation.model_name_lower)
+        try:
+            name = naming.own_name(after, key, operation.name)
+            return Target(naming.table(after, key), naming.column(naming.get_field(after, key, name), name))
+        except KeyError:
+            # Renamed or removed by a later operation of the same migration.
+            return None
+
+    def _keeps(self, targets: Iterable[Target]) -> bool:
+        """Whether something of these columns is kept for old code, since before this plan or by it."""
+        keeping = self._keeping | {
+            (step.table, step.column)
+            for step in self.steps
+            if step.kind in (rows.StepKind.DEFAULT, rows.StepKind.NULLABLE)
+        }
+        return any((target.table, target.column) in keeping for target in targets)
+
+    def _meets_leftover(self, operation: AddField, column: Target, key: Key, after: ProjectState) -> bool:
+        """Whether the column is there as a leftover that the field can take over (or has, and was interrupted)."""
+        step = slating.open_step(self.ledger, column.table, column.column)
+        if step is not None:
+            return self._matches(step, key[0], operation, after)
+        if slating.given_to(self.ledger, column.table, column.column, key) is None:
+            return False
+        return ddl_for(self._connection, lambda sql, params: None).facts(column.table, column.column) is not None

@@ -1,0 +1,252 @@
+"""What `guard status` and `guard why` show, as plain data: the same for people and for `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import DatabaseError
+
+from guard.gate import contract, evidence, messages, verdict
+from guard.gate.witnesses import sessions
+from guard.ledger import protocol, rows
+
+#: Grows when the shape of the JSON changes in a way that a reader must know.
+JSON_VERSION = 1
+
+_WORDS = {
+    rows.StepState.WAITING: "waiting",
+    rows.StepState.SEALED: "being taken",
+    rows.StepState.ASIDE: "set aside",
+    rows.StepState.DONE: "erased",
+    rows.StepState.WITHDRAWN: "withdrawn",
+}
+
+
+def word(step: rows.Step, *, ready: bool = False) -> str:
+    """A step's state in the words that people use."""
+    if ready and step.state is rows.StepState.WAITING:
+        return "ready"
+    if step.state is rows.StepState.DONE and step.kind is not rows.StepKind.COLUMN:
+        return "done"
+    return _WORDS[step.state]
+
+
+def step_view(gate: contract.Contractor, step: rows.Step, fleet: evidence.Fleet) -> dict[str, Any]:
+    """Everything about one step."""
+    keep_for = gate.config.keep_for
+    if step.state in (rows.StepState.DONE, rows.StepState.WITHDRAWN):
+        return _plain(step, keep_for)
+    decided = gate.judge(step, fleet)
+    sightings = gate.ledger.sightings(step.table, step.column)
+    return judged_view(decided, evidence.users(step, fleet), sightings, fleet.now, keep_for=keep_for)
+
+
+def _plain(step: rows.Step, keep_for: float) -> dict[str, Any]:
+    return {
+        "target": step.target,
+        "kind": step.kind.value,
+        "state": step.state.value,
+        "says": word(step),
+        "migration": f"{step.app}.{step.migration}",
+        "slated_at": step.slated_at,
+        "aside_name": step.aside_name or None,
+        "erased_after": step.aside_at + keep_for if step.aside_at else None,
+        "used_by": [],
+        "sightings": [],
+        "blockers": [],
+        "conditions": [],
+        "warnings": [],
+    }
+
+
+def judged_view(
+    decided: verdict.Verdict,
+    users: Sequence[rows.Instance],
+    sightings: Sequence[rows.Sighting],
+    now: float,
+    *,
+    keep_for: float,
+) -> dict[str, Any]:
+    """A step with its verdict, who relies on it and what touched it. Pure."""
+    step = decided.step
+    view = _plain(step, keep_for)
+    view["says"] = word(step, ready=decided.clear)
+    groups: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for instance in users:
+        group = groups.setdefault(
+            (instance.release, instance.workload, instance.digest),
+            {"release": instance.release, "workload": instance.workload, "instances": 0, "lost": 0, "last_seen": 0.0},
+        )
+        group["instances"] += instance.size
+        group["lost"] += instance.size if instance.lost(now) else 0
+        group["last_seen"] = max(group["last_seen"], instance.renewed_at)
+    view["used_by"] = sorted(groups.values(), key=lambda group: (group["release"], group["workload"]))
+    view["sightings"] = [
+        {
+            "access": s.access.value,
+            "release": s.release,
+            "workload": s.workload,
+            "call_site": s.call_site,
+            "route": s.route,
+            "statement": s.shape,
+            "count": s.count,
+            "first_at": s.first_at,
+            "last_at": s.last_at,
+            "reason": s.reason,
+            "folded": s.folded,
+        }
+        for s in sightings
+    ]
+    view["blockers"] = [
+        {
+            "code": blocker.code,
+            "condition": blocker.condition,
+            "who": blocker.who,
+            "what": blocker.what,
+            "since": blocker.since,
+            "clears": blocker.clears,
+            "by": blocker.by,
+            "says": blocker.sentence(now),
+        }
+        for blocker in decided.blockers
+    ]
+    view["warnings"] = [warning.sentence(now) for warning in decided.warnings]
+    view["conditions"] = [
+        {"number": c.number, "name": c.name, "state": c.state.value, "detail": list(c.detail)}
+        for c in decided.conditions
+    ]
+    return view
+
+
+def database_view(gate: contract.Contractor) -> dict[str, Any]:
+    """One database: its steps and its instances."""
+    fleet = evidence.read_fleet(gate.ledger)
+    steps = [step_view(gate, step, fleet) for step in gate.ledger.steps() if step.state is not rows.StepState.WITHDRAWN]
+    instances: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for instance in fleet.instances:
+        if instance.state is rows.InstanceState.GONE or not protocol.same_project(
+            instance.project, gate.ledger.project
+        ):
+            continue
+        group = instances.setdefault(
+            (instance.release, instance.digest, instance.workload),
+            {
+                "release": instance.release,
+                "footprint": instance.digest[:12],
+                "workload": instance.workload,
+                "live": 0,
+                "refused": 0,
+                "lost": 0,
+                "proven_closed": 0,
+                "unprovable": 0,
+                "last_seen": 0.0,
+            },
+        )
+        lost = instance.lost(fleet.now)
+        group["proven_closed"] += instance.id in fleet.proofs.closed
+        group["unprovable"] += instance.id in fleet.proofs.unprovable
+        refused = instance.state is rows.InstanceState.REFUSED
+        group["lost" if lost else "refused" if refused else "live"] += instance.size
+        group["last_seen"] = max(group["last_seen"], instance.renewed_at)
+    return {
+        "database": gate.connection.alias,
+        "environment": fleet.environment or None,
+        "now": fleet.now,
+        "steps": steps,
+        "instances": sorted(instances.values(), key=lambda group: (group["release"], group["workload"])),
+        "strangers": _strangers(gate, fleet),
+    }
+
+
+def _strangers(gate: contract.Contractor, fleet: evidence.Fleet) -> list[str] | None:
+    """Sessions that belong to no instance, asked for or not; None where they cannot be seen."""
+    if fleet.strangers is not None:
+        return None if "sessions" in fleet.unreadable else list(fleet.strangers)
+    try:
+        found = sessions.strangers(gate.connection, fleet.instances)
+    except DatabaseError:
+        found = None
+    return None if found is None else list(found)
+
+
+def status_lines(view: dict[str, Any], *, several: bool) -> list[str]:
+    """`guard status` for people."""
+    now = view["now"]
+    lines = [f"Database {view['database']}" + (f" ({view['environment']})" if view["environment"] else "")]
+    if not several and not view["environment"]:
+        lines = []
+    labels: dict[str, set[str]] = {}
+    for group in view["instances"]:
+        labels.setdefault(group["release"], set()).add(group["footprint"])
+    lines.append("Instances:")
+    for group in view["instances"]:
+        counts = ", ".join(f"{group[key]} {key}" for key in ("live", "refused", "lost") if group[key])
+        # Two builds with one label are told apart by what they bring.
+        build = f" [{group['footprint']}]" if len(labels[group["release"]]) > 1 else ""
+        seen = messages.ago(now - group["last_seen"])
+        proven = f" ({group['proven_closed']} proven closed)" if group["proven_closed"] else ""
+        lines.append(f"  release {group['release']}{build}, {group['workload']}: {counts}{proven}; last seen {seen}")
+    if not view["instances"]:
+        lines.append("  none has registered")
+    shown = [step for step in view["steps"] if step["kind"] != "default" or step["state"] != "done"]
+    lines.append("Contract steps:")
+    for step in shown:
+        lines.append(f"  {_name(step)}: {step['says']} ({step['migration']}{_since(step, now)})")
+        lines += [f"    {blocker['says']}" for blocker in step["blockers"][: messages.TOP] if step["kind"] != "default"]
+        more = len(step["blockers"]) - messages.TOP
+        if more > 0 and step["kind"] != "default":
+            lines.append(f"    … and {more} more: manage.py guard why {step['target']}")
+    if not shown:
+        lines.append("  none waits")
+    unprovable = sum(group["unprovable"] for group in view["instances"])
+    if unprovable:
+        lines.append(
+            f"{unprovable} lost: the database cannot tell whether they are gone (behind a pooler it never can). "
+            "`manage.py guard reconcile --alive FILE`, or `forget`, ends them."
+        )
+    if view["strangers"]:
+        lines.append("Connected, and no instance: " + ", ".join(view["strangers"]))
+    return lines
+
+
+def _name(step: dict[str, Any]) -> str:
+    """What the step is about; a column whose default is kept for old code stays."""
+    of = {rows.StepKind.DEFAULT.value: "the default of ", rows.StepKind.NULLABLE.value: "NULL in "}
+    return f"{of.get(step['kind'], '')}{step['target']}"
+
+
+def _since(step: dict[str, Any], now: float) -> str:
+    if step["erased_after"] and step["state"] == "aside":
+        left = step["erased_after"] - now
+        when = f"erased in {messages.span(left)}" if left > 0 else "to be erased"
+        return f"; kept as {step['aside_name']}, {when}"
+    return f"; slated {messages.ago(now - step['slated_at'])}"
+
+
+def why_lines(step: dict[str, Any], now: float) -> list[str]:
+    """`guard why` for people: each condition, met or not, and what clears it."""
+    lines = [f"{_name(step)}: {step['says']} ({step['migration']}{_since(step, now)})"]
+    for group in step["used_by"]:
+        lost = f", {group['lost']} of them lost" if group["lost"] else ""
+        lines.append(
+            f"  used by release {group['release']}, {group['workload']}: {group['instances']} instance"
+            f"{'' if group['instances'] == 1 else 's'}{lost}, last seen {messages.ago(now - group['last_seen'])}"
+        )
+    for sighting in step["sightings"][: 2 * messages.TOP]:
+        route = f" ({sighting['route']})" if sighting["route"] else ""
+        # Of what was seen long ago only the day is kept.
+        where = "on that day" if sighting["folded"] else f"at {sighting['call_site'] or 'an unknown place'}{route}"
+        lines.append(
+            f"  {sighting['access']} {sighting['count']} times {where}, release {sighting['release']}, "
+            f"last {messages.ago(now - sighting['last_at'])}"
+        )
+        if sighting["statement"]:
+            lines.append(f"    {sighting['statement'][:150]}")
+    lines += [f"  [NO ]    {blocker['says']}" for blocker in step["blockers"] if blocker["condition"] == 0]
+    for condition in step["conditions"]:
+        mark = {"met": "yes", "not met": "NO "}.get(condition["state"], condition["state"])
+        lines.append(f"  [{mark}] {condition['number']:>2} {condition['name']}")
+        lines += [f"           {detail}" for detail in condition["detail"]]
+    lines += [f"  note: {warning}" for warning in step["warnings"]]
+    return lines

@@ -1,0 +1,1 @@
+"""What the database itself can say about who is there."""

@@ -1,0 +1,1 @@
+"""Durable facts, and the queries over them."""

@@ -1,0 +1,1 @@
+"""What migration files alone tell about a rolling deploy: findings, without a database."""

@@ -1,0 +1,97 @@
+"""A finding: one thing that a migration, or a line of Python, does to a rolling deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from guard.phases.plan import MigrationJudgement
+from guard.phases.words import Disposition, Judgement, Phase
+
+#: Where a finding's id is explained.
+DOCS = "See docs/checks.md#"
+
+
+class Level(StrEnum):
+    """How much a finding matters; as a system check it is of the class of that name."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is found, where, and what to do next."""
+
+    #: A stable id, such as "guard.E103".
+    id: str
+    level: Level
+    message: str
+    hint: str
+    app: str = ""
+    migration: str = ""
+    #: Position of the operation in migration.operations; -1 where the finding is about all of it.
+    operation: int = -1
+    #: The tables and columns that it is about.
+    targets: tuple[str, ...] = ()
+    phase: str = ""
+    disposition: str = ""
+    #: Where it is written: a file, and a line of it from 1.
+    path: str = ""
+    line: int = 0
+
+    @property
+    def name(self) -> str:
+        """The migration, as app.name."""
+        return f"{self.app}.{self.migration}" if self.app else ""
+
+
+def documented(check: str, text: str) -> str:
+    """A hint that ends with where the check is explained."""
+    apart = "\n" if "\n" in text else " "
+    return f"{text}{apart}{DOCS}{check.replace('.', '').lower()}"
+
+
+_DISPOSITIONS = {
+    Disposition.SPLIT: (Level.INFO, "guard.I101", "runs in two steps: what it takes away waits until nobody uses it"),
+    Disposition.HOLD: (Level.WARNING, "guard.W102", "is held until no old code is deployed any more"),
+    Disposition.REFUSE: (
+        Level.ERROR,
+        "guard.E103",
+        "is refused: no order of deploy and migrate works as it is written",
+    ),
+}
+
+
+def of_judgements(judged: Iterable[MigrationJudgement]) -> list[Finding]:
+    """I101, W102 and E103: what `migrate` will do with each operation that it does not simply run."""
+    return [
+        of_operation(judgement, index, operation, operation.disposition)
+        for judgement in judged
+        for index, operation in enumerate(judgement.operations)
+        if operation.disposition is not Disposition.RUN
+    ]
+
+
+def of_operation(judgement: MigrationJudgement, index: int, operation: Judgement, disposition: Disposition) -> Finding:
+    """What becomes of one operation under this disposition, which is not RUN."""
+    level, check, text = _DISPOSITIONS[disposition]
+    if disposition is Disposition.SPLIT and operation.phase is Phase.EXPAND:
+        text = "keeps something in the database for old code, until nobody needs it any more"
+    whose = "Without guard it breaks in old code:" if disposition is Disposition.SPLIT else "In old code it breaks"
+    breaks = f" {whose} {operation.breaks_old}." if operation.breaks_old else ""
+    note = f" ({operation.note.rstrip('.')}.)" if operation.note and disposition is not Disposition.SPLIT else ""
+    return Finding(
+        id=check,
+        level=level,
+        message=f"{judgement.app}.{judgement.name} {text}. {operation.what}.{breaks}{note}",
+        hint=documented(check, operation.recipe or "Nothing to do: `manage.py migrate` takes care of it."),
+        app=judgement.app,
+        migration=judgement.name,
+        operation=index,
+        targets=tuple(map(str, (*operation.takes, *operation.makes, *operation.names))),
+        phase=operation.phase,
+        disposition=disposition,
+    )

@@ -1,0 +1,1 @@
+"""What lives inside every application process: its identity, its lease, its watch."""

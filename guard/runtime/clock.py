@@ -1,0 +1,32 @@
+"""How long ago something was, for a process that may have been stopped, suspended or given another time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+# The monotonic clock stands still while Linux is suspended; this one does not.
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at every clock, in seconds."""
+
+    monotonic: float
+    boot: float
+    wall: float
+
+    def elapsed(self, now: Reading) -> float:
+        """Seconds from this reading to a later one, by the clock that counted most."""
+        return max(now.monotonic - self.monotonic, now.boot - self.boot, now.wall - self.wall)
+
+
+def steady() -> float:
+    """Seconds on the steadiest clock that also counts suspended time."""
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
+
+def read() -> Reading:
+    """Look at every clock now."""
+    return Reading(time.monotonic(), steady(), time.time())

@@ -1,0 +1,1 @@
+"""What code declares, what the database has, how they differ."""

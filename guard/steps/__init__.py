@@ -1,0 +1,1 @@
+"""One file per split operation: its expand and contract DDL."""

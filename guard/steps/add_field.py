@@ -1,0 +1,238 @@
+"""AddField beside old code: a NOT NULL column keeps its default in the database; a leftover is taken over."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any, Self
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations import AddField
+from django.db.migrations.state import ProjectState
+from django.db.models.expressions import RawSQL
+
+from guard.ledger import protocol, rows
+from guard.ledger.store import Ledger
+from guard.phases import defaults
+from guard.steps import leftover, slating
+from guard.steps.ddl import ddl_for
+from guard.steps.relaxing import NoDefault, static_default
+from guard.steps.report import Report
+from guard.steps.slating import Pair
+
+
+class NamedAgainAddField(AddField):
+    """Stands in for an AddField whose column gets a name that a contract step has freed."""
+
+    migration: Pair
+    replaced_by: tuple[Pair, ...]
+    report: Report
+
+    @classmethod
+    def standing_in_for(
+        cls, operation: AddField, migration: Pair, replaced_by: tuple[Pair, ...], report: Report
+    ) -> Self:
+        """The stand-in, with all that the original carries."""
+        stand_in = cls(operation.model_name, operation.name, operation.field, operation.preserve_default)
+        stand_in.__dict__.update(operation.__dict__)
+        stand_in.migration, stand_in.replaced_by, stand_in.report = migration, replaced_by, report
+        return stand_in
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        found = self._models(app_label, schema_editor, from_state, to_state)
+        if found is None:
+            return
+        _, after, field = found
+        # Before the column, where DDL commits by itself: whoever declares the new one must not be refused for the old.
+        slating.take_name(Ledger(schema_editor.connection), after._meta.db_table, field.column or "")
+        super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        model = from_state.apps.get_model(app_label, self.model_name)
+        super().database_backwards(app_label, schema_editor, from_state, to_state)
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            column = getattr(model._meta.get_field(self.name), "column", None)
+            slating.give_name_up(Ledger(schema_editor.connection), model._meta.db_table, column or "")
+
+    def _models(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> tuple[type[models.Model], type[models.Model], models.Field[Any, Any]] | None:
+        after = to_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, after):
+            return None
+        field = after._meta.get_field(self.name)
+        assert isinstance(field, models.Field)
+        return from_state.apps.get_model(app_label, self.model_name), after, field
+
+
+def keeps_default(field: models.Field[Any, Any], default: object) -> bool:
+    """Whether code that does not know the field needs a default in the database to insert, and can have one."""
+    return not (field.null or field.unique or field.has_db_default() or isinstance(default, NoDefault))
+
+
+def effective_default(
+    schema_editor: BaseDatabaseSchemaEditor, field: models.Field[Any, Any], default: object
+) -> object:
+    """What Django puts into rows that are there, if the field has this default; None for nothing."""
+    source = copy.copy(field)
+    source.__dict__.pop("_get_default", None)
+    source.default = default
+    return schema_editor._effective_default(source)  # type: ignore[attr-defined]
+
+
+def as_db_default(value: object, field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> object:
+    """A Python value as the field's `db_default`."""
+    if connection.vendor == "mysql" and isinstance(value, (bytes, bytearray, memoryview)):
+        # Elsewhere than in data, the servers read a quoted string of bytes in the connection's character set.
+        return RawSQL(f"x'{bytes(value).hex()}'", [])
+    return value
+
+
+class KeepDefaultAddField(NamedAgainAddField):
+    """Stands in for an AddField NOT NULL with a static default: old code, which leaves the column out, can insert."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        found = self._models(app_label, schema_editor, from_state, to_state)
+        if found is None:
+            return
+        before, after, field = found
+        ledger = Ledger(schema_editor.connection)
+        table, column = after._meta.db_table, field.column or ""
+        slating.take_name(ledger, table, column)
+        wanted = self._tidy(after, field)
+        earlier = slating.stored(ledger, wanted)
+        interrupted = earlier is not None and earlier.state is rows.StepState.WAITING
+        step = slating.slate(ledger, wanted)
+        if interrupted and ddl_for(schema_editor.connection, schema_editor.execute).facts(table, column) is not None:
+            make_index(schema_editor, after, field)
+        else:
+            # From the operation, not from the state: with preserve_default=False the state has none. Rows that are
+            # there get what Django gives them, one value for all.
+            kept = copy.copy(field)
+            kept.__dict__.pop("_db_default_expression", None)
+            kept.db_default = as_db_default(  # type: ignore[assignment]
+                effective_default(schema_editor, field, self.field.default), field, schema_editor.connection
+            )
+            schema_editor.add_field(before, kept)
+        if isinstance(static_default(self.field), NoDefault):
+            own = defaults.expression(self.field, schema_editor.connection)
+            assert own
+            ddl_for(schema_editor.connection, schema_editor.execute).set_default_expression(table, column, own)
+        self._note_default(schema_editor, step)
+
+    def _tidy(self, model: type[models.Model], field: models.Field[Any, Any]) -> rows.Step:
+        """The contract step that drops the default when no code needs it any more."""
+        app, name = self.migration
+        return rows.Step(
+            id=0,
+            kind=rows.StepKind.DEFAULT,
+            state=rows.StepState.WAITING,
+            app=app,
+            migration=name,
+            replaced_by=self.replaced_by,
+            table=model._meta.db_table,
+            column=field.column or "",
+            model=model._meta.label,
+            field=field.name,
+        )
+
+    def _note_default(self, schema_editor: BaseDatabaseSchemaEditor, step: rows.Step) -> None:
+        """Remember the column as it is left, so that nobody else's default is ever dropped."""
+        left = ddl_for(schema_editor.connection, schema_editor.execute).facts(step.table, step.column)
+        assert left is not None
+        after = replace(step, version=step.version + 1, payload={"left": left.to_json()})
+        self.report.kept_defaults.append(Ledger(schema_editor.connection).save(step, after))
+
+
+class ReclaimField(KeepDefaultAddField):
+    """Stands in for an AddField whose column is there as a leftover: taken over, relaxing undone, data kept."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        found = self._models(app_label, schema_editor, from_state, to_state)
+        if found is None:
+            return
+        _, after, field = found
+        ledger = Ledger(schema_editor.connection)
+        table, column = after._meta.db_table, field.column or ""
+        default = static_default(self.field)
+        keep = keeps_default(field, default)
+        step = slating.open_step(ledger, table, column)
+        if step is not None and not slating.is_there(ddl_for(schema_editor.connection, schema_editor.execute), step):
+            self.report.notes.append(f"{step.target} was dropped by hand: it is added anew, empty.")
+            slating.note_gone(ledger, step)
+            if keep:
+                super().database_forwards(app_label, schema_editor, from_state, to_state)
+            else:
+                NamedAgainAddField.database_forwards(self, app_label, schema_editor, from_state, to_state)
+            return
+        own = (
+            ""
+            if keep or field.null or field.has_db_default()
+            else defaults.expression(self.field, schema_editor.connection)
+        )
+        tidy = slating.slate(ledger, self._tidy(after, field)) if keep or own else None
+        if own:
+            default = effective_default(schema_editor, field, self.field.default)
+        if step is not None:
+            take_over(schema_editor, step, field, default, self.report, keep_default=keep, given_to=self.migration)
+        if own:
+            ddl_for(schema_editor.connection, schema_editor.execute).set_default_expression(table, column, own)
+        if tidy is not None:
+            self._note_default(schema_editor, tidy)
+        make_index(schema_editor, after, field)
+
+
+def take_over(
+    schema_editor: BaseDatabaseSchemaEditor,
+    step: rows.Step,
+    field: models.Field[Any, Any],
+    default: object,
+    report: Report,
+    *,
+    keep_default: bool = False,
+    given_to: Pair | None = None,
+) -> None:
+    """Give the leftover back to use as this field, from wherever its step (waiting, or set aside) stands."""
+    connection = schema_editor.connection
+    ledger = Ledger(connection)
+    ddl = ddl_for(connection, schema_editor.execute)
+    if step.state is rows.StepState.ASIDE:
+        if ddl.facts(step.table, step.aside_name) is not None:
+            leftover.bring_back(ddl, step)
+        step = ledger.save(step, protocol.restore(step, ledger.now()))
+    given = leftover.give_back(
+        ddl,
+        step,
+        null=field.null,
+        default=default,
+        prepare=lambda value: field.get_db_prep_save(value, connection),
+        keep_default=keep_default,
+    )
+    after = protocol.withdraw(step, ledger.now())
+    if given_to is not None:
+        after = replace(after, payload={**after.payload, slating.GIVEN_TO: list(given_to)})
+    step = ledger.save(step, after)
+    report.given_back.append((step, given.nulls))
+    report.to_validate.append((step.table, step.column))
+
+
+def make_index(
+    schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model], field: models.Field[Any, Any]
+) -> None:
+    """Have the index made that the field wants, where its column has none."""
+    with schema_editor.connection.cursor() as cursor:
+        found = schema_editor.connection.introspection.get_constraints(cursor, model._meta.db_table)
+    if not any(entry["index"] and entry["columns"] == [field.column] for entry in found.values()):
+        schema_editor.deferred_sql.extend(
+            schema_editor._field_indexes_sql(model, field)  # type: ignore[attr-defined]
+        )

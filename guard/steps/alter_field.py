@@ -1,0 +1,258 @@
+"""AlterField beside old code: NULL stays allowed until it has gone; what a pending step keeps, every alteration keeps.
+
+Django's own alteration does the work. It is lent fields that say of the column what is true in the database: nullable
+where NULL may still arrive, and with the default that is kept for old code.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any, Self
+
+from django.db import models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations import AlterField, RenameField
+from django.db.migrations.state import ProjectState
+from django.db.models.expressions import RawSQL
+
+from guard.ledger import protocol, rows
+from guard.ledger.store import Ledger
+from guard.phases import defaults
+from guard.steps import slating
+from guard.steps.add_field import as_db_default
+from guard.steps.ddl import ddl_for
+from guard.steps.relaxing import NO_DEFAULT, NoDefault, static_default
+from guard.steps.report import Report
+from guard.steps.slating import Pair
+
+_Field = Any
+
+
+class SteppedAlterField(AlterField):
+    """Stands in for an AlterField that forbids NULL, or whose column a pending step keeps for old code."""
+
+    migration: Pair
+    replaced_by: tuple[Pair, ...]
+    report: Report
+    #: Whether forbidding NULL waits for the contract step.
+    splits: bool
+
+    @classmethod
+    def standing_in_for(
+        cls, operation: AlterField, migration: Pair, replaced_by: tuple[Pair, ...], report: Report, *, splits: bool
+    ) -> Self:
+        """The stand-in, with all that the original carries."""
+        stand_in = cls(operation.model_name, operation.name, operation.field, operation.preserve_default)
+        stand_in.__dict__.update(operation.__dict__)
+        stand_in.migration, stand_in.replaced_by, stand_in.report = migration, replaced_by, report
+        stand_in.splits = splits
+        return stand_in
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        after = to_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, after):
+            return
+        before = from_state.apps.get_model(app_label, self.model_name)
+        if not (self.splits or self._keeps(schema_editor, before)):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        new = after._meta.get_field(self.name)
+        # From the operation, not from the state: with preserve_default=False the state has none.
+        source = copy.copy(new)
+        source.__dict__.pop("_get_default", None)
+        source.default = self.field.default
+        alter(
+            schema_editor,
+            before,
+            after,
+            (before._meta.get_field(self.name), new),
+            source,
+            tidy=self._step(after, new) if self.splits else None,
+            report=self.report,
+        )
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        after = to_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, after):
+            return
+        before = from_state.apps.get_model(app_label, self.model_name)
+        if not self._keeps(schema_editor, before):
+            # Not this one's own `database_forwards`, which is what Django's calls.
+            AlterField.database_forwards(self, app_label, schema_editor, from_state, to_state)
+            return
+        fields = (before._meta.get_field(self.name), after._meta.get_field(self.name))
+        alter(schema_editor, before, after, fields, fields[1], tidy=None, report=self.report)
+
+    def _keeps(self, schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model]) -> bool:
+        """Whether the column keeps something for old code. One that is no column keeps nothing."""
+        column = getattr(model._meta.get_field(self.name), "column", None)
+        return bool(column and slating.keeping(Ledger(schema_editor.connection), model._meta.db_table, column))
+
+    def _step(self, model: type[models.Model], field: _Field) -> rows.Step:
+        """The contract step that forbids NULL when no code writes it any more."""
+        app, name = self.migration
+        return rows.Step(
+            id=0,
+            kind=rows.StepKind.NULLABLE,
+            state=rows.StepState.WAITING,
+            app=app,
+            migration=name,
+            replaced_by=self.replaced_by,
+            table=model._meta.db_table,
+            column=field.column,
+            model=model._meta.label,
+            field=field.name,
+        )
+
+
+class SteppedRenameField(RenameField):
+    """Stands in for a RenameField of a column that this very plan made, and that keeps something for old code."""
+
+    report: Report
+
+    @classmethod
+    def standing_in_for(cls, operation: RenameField, report: Report) -> Self:
+        """The stand-in, with all that the original carries."""
+        stand_in = cls(operation.model_name, operation.old_name, operation.new_name)
+        stand_in.__dict__.update(operation.__dict__)
+        stand_in.report = report
+        return stand_in
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        after = to_state.apps.get_model(app_label, self.model_name)
+        if self.allow_migrate_model(schema_editor.connection.alias, after):
+            before = from_state.apps.get_model(app_label, self.model_name)
+            fields = (before._meta.get_field(self.old_name), after._meta.get_field(self.new_name))
+            alter(schema_editor, before, after, fields, fields[1], tidy=None, report=self.report)
+
+
+def alter(
+    schema_editor: BaseDatabaseSchemaEditor,
+    before: type[models.Model],
+    after: type[models.Model],
+    fields: tuple[_Field, _Field],
+    source: _Field,
+    *,
+    tidy: rows.Step | None,
+    report: Report,
+) -> None:
+    """Alter a column, and keep what its pending steps keep.
+
+    `source` has the new default. With `tidy`, a step as it is to be slated, forbidding NULL waits for it.
+    """
+    old, new = fields
+    connection = schema_editor.connection
+    ledger = Ledger(connection)
+    ddl = ddl_for(connection, schema_editor.execute)
+    table = before._meta.db_table
+    found = ddl.facts(table, old.column)
+    pending = slating.keeping(ledger, table, old.column)
+    nullable = next((s for s in pending if s.kind is rows.StepKind.NULLABLE), None)
+    default = next((s for s in pending if s.kind is rows.StepKind.DEFAULT), None)
+    if found is None or not (pending or tidy):
+        schema_editor.alter_field(before, old, new)
+        return
+    if tidy is not None and not old.null and nullable is None:
+        tidy = None
+    own = found.default is not None and (default is not None or bool(nullable and nullable.payload.get("kept")))
+    stays_nullable = not new.null and (tidy is not None or nullable is not None)
+    kept = _kept(source, new, connection, found.default if own else None, same_type=_same_type(old, new, connection))
+    was = _lent(old, null=True if nullable else old.null, default=RawSQL(_escaped(found.default), []) if own else None)
+    now = _lent(new, null=True if stays_nullable else new.null, default=kept)
+    step = None
+    wanted = tidy or nullable
+    if stays_nullable and wanted is not None:
+        first = {"found": {**found.to_json(), "default": None if own else found.default}, "kept": kept is not None}
+        # Before the first change: where DDL commits by itself, the next attempt must know.
+        step = slating.slate(ledger, replace(wanted, id=0, payload=first))
+    if own and connection.vendor == "postgresql" and not _same_type(old, new, connection):
+        # A default of another type may not be cast; until this transaction ends nobody sees that it is gone.
+        ddl.drop_default(table, old.column)
+        was = _lent(old, null=was.null, default=None)
+    schema_editor.alter_field(before, was, now)
+    table, column = after._meta.db_table, new.column
+    if step is not None and (value := _fill(schema_editor, source, new)) is not NO_DEFAULT:
+        ddl.fill_nulls(table, column, new.get_db_prep_save(value, connection))
+    _note(ledger, ddl, pending, step, default if kept is not None and not stays_nullable else None, after, new)
+    if step is not None:
+        report.nullable.append((slating.stored(ledger, step) or step, ddl.nulls(table, column)))
+
+
+def _note(
+    ledger: Ledger,
+    ddl: Any,
+    pending: list[rows.Step],
+    nullable: rows.Step | None,
+    default: rows.Step | None,
+    model: type[models.Model],
+    field: _Field,
+) -> None:
+    """Bring the pending steps to what the column is now; what it no longer needs is withdrawn."""
+    left = ddl.facts(model._meta.db_table, field.column)
+    assert left is not None
+    kept = [step for step in (nullable, default) if step is not None]
+    for step in pending:
+        current = ledger.step(step.id)
+        if current is not None and all(step.id != other.id for other in kept):
+            ledger.save(current, protocol.withdraw(current, ledger.now()))
+    for step in kept:
+        current = ledger.step(step.id)
+        assert current is not None
+        here = (model._meta.db_table, field.column)
+        if (current.table, current.column) != here:
+            # Another name is another piece of work.
+            ledger.save(current, protocol.withdraw(current, ledger.now()))
+            current = slating.slate(
+                ledger, replace(current, id=0, table=here[0], column=here[1], field=field.name, model=model._meta.label)
+            )
+        payload = {**current.payload, "left": left.to_json()}
+        ledger.save(current, replace(current, version=current.version + 1, payload=payload))
+
+
+def _kept(source: _Field, new: _Field, connection: Any, present: str | None, *, same_type: bool) -> object | None:
+    """The default that the column keeps for old code, as a `db_default`; None where it needs, or can have, none."""
+    if new.null or new.has_db_default():
+        return None
+    own = defaults.expression(source, connection)
+    if own and (not new.unique or isinstance(new, models.UUIDField)):
+        return RawSQL(_escaped(own), [])
+    value = static_default(source)
+    if new.unique:
+        return None
+    if not isinstance(value, NoDefault):
+        return as_db_default(value, new, connection)
+    return RawSQL(_escaped(present), []) if present is not None and same_type else None
+
+
+def _fill(schema_editor: BaseDatabaseSchemaEditor, source: _Field, new: _Field) -> object:
+    """What Django itself would put where NULL is, or NO_DEFAULT."""
+    if new.has_db_default():
+        return NO_DEFAULT
+    value = schema_editor._effective_default(source)  # type: ignore[attr-defined]
+    return NO_DEFAULT if value is None else value
+
+
+def _same_type(old: _Field, new: _Field, connection: Any) -> bool:
+    return bool(type(old) is type(new) or old.db_type(connection) == new.db_type(connection))
+
+
+def _lent(field: _Field, *, null: bool, default: object | None) -> _Field:
+    """The field as the database is to have it."""
+    lent = copy.copy(field)
+    lent.null = null
+    if default is not None:
+        lent.__dict__.pop("_db_default_expression", None)
+        lent.db_default = default
+    return lent
+
+
+def _escaped(sql: str | None) -> str:
+    # Django puts values into its text with the % operator.
+    return (sql or "").replace("%", "%%")

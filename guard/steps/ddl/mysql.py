@@ -1,0 +1,279 @@
+"""DDL on MariaDB and MySQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from guard.steps import fill
+from guard.steps.ddl.base import ColumnFacts, Ddl, ForeignKey
+
+_LIMITED = re.compile(r"text|blob|json|geometry|point|polygon", re.IGNORECASE)
+
+
+class MysqlDdl(Ddl):
+    """MariaDB and MySQL: every DDL statement commits, so that each must leave a state from which one can go on."""
+
+    @property
+    def _mariadb(self) -> bool:
+        return bool(self.connection.mysql_is_mariadb)  # type: ignore[attr-defined]
+
+    def facts(self, table: str, column: str) -> ColumnFacts | None:
+        found = self._fetch(
+            "SELECT column_type, is_nullable, column_default, column_name FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s",
+            [table, column],
+        )
+        if not found:
+            return None
+        kind, nullable, default, _ = found[0]
+        # MariaDB prints a nullable column's missing default as the word NULL.
+        if self._mariadb and default == "NULL":
+            default = None
+        keys = self._fetch(
+            """
+            SELECT u.constraint_name, u.referenced_table_name, u.referenced_column_name, r.delete_rule
+            FROM information_schema.key_column_usage u JOIN information_schema.referential_constraints r
+              ON r.constraint_schema = u.constraint_schema AND r.constraint_name = u.constraint_name
+             AND r.table_name = u.table_name
+            WHERE u.table_schema = DATABASE() AND u.table_name = %s AND u.column_name = %s
+              AND u.referenced_table_name IS NOT NULL
+              AND NOT EXISTS (SELECT 1 FROM information_schema.key_column_usage o
+                              WHERE o.constraint_schema = u.constraint_schema AND o.table_name = u.table_name
+                                AND o.constraint_name = u.constraint_name AND o.column_name <> u.column_name)
+            ORDER BY u.constraint_name""",
+            [table, column],
+        )
+        return ColumnFacts(
+            type=kind,
+            null=nullable == "YES",
+            default=default,
+            # RESTRICT and NO ACTION are the same thing here, and the servers name it differently.
+            foreign_keys=tuple(
+                ForeignKey(name, to, to_column, "NO ACTION" if rule == "RESTRICT" else rule)
+                for name, to, to_column, rule in keys
+            ),
+        )
+
+    @contextmanager
+    def _unchecked(self) -> Iterator[None]:
+        """Without it, a foreign key is made by copying the table, and NULL cannot be allowed under one."""
+        before = self._fetch("SELECT @@SESSION.foreign_key_checks")[0][0]
+        self.execute("SET SESSION foreign_key_checks = 0", None)
+        try:
+            yield
+        finally:
+            self.execute(f"SET SESSION foreign_key_checks = {int(before)}", None)
+
+    def _definition(self, table: str, column: str) -> str:
+        """What the server prints behind the column's name: MODIFY must say all of it again."""
+        text = self._fetch(f"SHOW CREATE TABLE {self.quote(table)}")[0][1]
+        head = f"  `{column.replace('`', '``')}` "
+        for line in text.splitlines():
+            if line[: len(head)].casefold() == head.casefold():
+                return str(line[len(head) :].removesuffix(","))
+        raise LookupError(f"{table}.{column} is not in the server's own description of the table")
+
+    def _modify(self, table: str, column: str, definition: str) -> None:
+        # The definition is the server's own text; a percent sign in a comment or default must not be read as a
+        # placeholder, hence no parameters at all.
+        with self._unchecked():
+            self.execute(f"ALTER TABLE {self.quote(table)} MODIFY {self.quote(column)} {definition}", None)
+
+    def allow_null(self, table: str, column: str) -> None:
+        self._modify(table, column, _replace_outside_strings(self._definition(table, column), " NOT NULL", " NULL"))
+
+    def forbid_null(self, table: str, column: str) -> None:
+        definition = self._definition(table, column)
+        bare = _replace_outside_strings(definition, " DEFAULT NULL", "")
+        bare = _replace_outside_strings(bare, " NULL", "")
+        # NOT NULL stands behind type, character set and collation.
+        found = re.match(r"\S+(?:\([^)]*\))?(?: unsigned)?(?: zerofill)?(?: CHARACTER SET \S+)?(?: COLLATE \S+)?", bare)
+        end = found.end() if found else 0
+        self._modify(table, column, f"{bare[:end]} NOT NULL{bare[end:]}")
+
+    def fill_nulls(self, table: str, column: str, value: Any) -> None:
+        if self.connection.get_autocommit():
+            # No transaction joins it with the DDL around it: then it need not lock every row at once.
+            fill.fill(self.connection, table, column, value)
+        else:
+            super().fill_nulls(table, column, value)
+
+    def set_default(self, table: str, column: str, value: object) -> None:
+        facts = self.facts(table, column)
+        # MySQL takes a default for TEXT, BLOB and JSON only as an expression.
+        literal = "(%s)" if facts is not None and _LIMITED.search(facts.type) else "%s"
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            # Elsewhere than in data, the servers read a quoted string of bytes in the connection's character set.
+            literal, values = f"(x'{bytes(value).hex()}')", []
+        else:
+            values = [value]
+        self.execute(
+            f"ALTER TABLE {self._quote_beside_values(table)} "
+            f"ALTER COLUMN {self._quote_beside_values(column)} SET DEFAULT {literal}",
+            values or None,
+        )
+
+    def drop_default(self, table: str, column: str) -> None:
+        self.execute(
+            f"ALTER TABLE {self.quote(table)}{self._nowait} ALTER COLUMN {self.quote(column)} DROP DEFAULT", None
+        )
+
+    def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str) -> str:
+        # A foreign key re-made under its old name in one statement gives error 1826.
+        name = key.name.removesuffix("_guard") if key.name.endswith("_guard") else f"{key.name[:58]}_guard"
+        self._make_again(table, column, key, name, action)
+        return name
+
+    def _make_again(self, table: str, column: str, key: ForeignKey, name: str, action: str) -> None:
+        clause = "" if action == "NO ACTION" else f" ON DELETE {action}"
+        with self._unchecked():
+            self.execute(
+                f"ALTER TABLE {self.quote(table)}{self._nowait} DROP FOREIGN KEY {self.quote(key.name)}, "
+                f"ADD CONSTRAINT {self.quote(name)} FOREIGN KEY ({self.quote(column)}) "
+                f"REFERENCES {self.quote(key.to_table)} ({self.quote(key.to_column)}){clause}",
+                None,
+            )
+
+    def drop_column(self, table: str, column: str) -> None:
+        facts = self.facts(table, column)
+        drops = [f"DROP FOREIGN KEY {self.quote(key.name)}" for key in (facts.foreign_keys if facts else ())]
+        # Left alone, an index over more columns would shrink to the others, and a unique one would then forbid more.
+        drops += [f"DROP INDEX {self.quote(name)}" for name in self._shared_indexes(table, column)]
+        drops += [f"DROP CONSTRAINT {self.quote(name)}" for name in self._shared_checks(table, column)]
+        drops.append(f"DROP COLUMN {self.quote(column)}")
+        self.execute(f"ALTER TABLE {self.quote(table)}{self._nowait} {', '.join(drops)}", None)
+
+    def _shared_indexes(self, table: str, column: str) -> list[str]:
+        """Indexes over this column and others. What a foreign key of another column needs in their place is made."""
+        found: dict[str, list[str]] = {}
+        for name, member in self._fetch(
+            "SELECT index_name, column_name FROM information_schema.statistics "
+            "WHERE table_schema = DATABASE() AND table_name = %s ORDER BY index_name, seq_in_index",
+            [table],
+        ):
+            found.setdefault(name, []).append(member or "")
+        shared = {name for name, members in found.items() if len(members) > 1 and column in members}
+        for first in {found[name][0] for name in shared} - {column}:
+            leads = any(members[0] == first for name, members in found.items() if name not in shared)
+            facts = self.facts(table, first)
+            if facts is not None and facts.foreign_keys and not leads:
+                name = self.quote(f"{first[:50]}_guard_fk")
+                self.execute(f"CREATE INDEX {name} ON {self.quote(table)} ({self.quote(first)})", None)
+        return sorted(shared)
+
+    def _shared_checks(self, table: str, column: str) -> list[str]:
+        """Checks of the table that name the column. One that belongs to the column alone goes with it."""
+        level = " AND c.level = 'Table' AND c.table_name = t.table_name" if self._mariadb else ""
+        return [
+            name
+            for name, clause in self._fetch(
+                "SELECT c.constraint_name, c.check_clause FROM information_schema.check_constraints c "
+                "JOIN information_schema.table_constraints t ON t.constraint_schema = c.constraint_schema "
+                "AND t.constraint_name = c.constraint_name "
+                f"WHERE t.table_schema = DATABASE() AND t.table_name = %s AND t.constraint_type = 'CHECK'{level}",
+                [table],
+            )
+            if f"`{column}`" in clause
+        ]
+
+    def rename_column(self, table: str, before: str, after: str) -> None:
+        self.execute(
+            f"ALTER TABLE {self.quote(table)}{self._nowait} RENAME COLUMN {self.quote(before)} TO {self.quote(after)}",
+            None,
+        )
+
+    @property
+    def _nowait(self) -> str:
+        # A waiting ALTER stalls every reader behind it; MySQL knows no NOWAIT here and waits lock_wait_timeout.
+        return " NOWAIT" if self._mariadb and getattr(self.connection, "guard_private", False) else ""
+
+    def _indexes(self, table: str, column: str) -> list[str]:
+        return [
+            row[0]
+            for row in self._fetch(
+                """
+                SELECT index_name FROM information_schema.statistics
+                WHERE table_schema = DATABASE() AND table_name = %s AND index_name <> 'PRIMARY'
+                GROUP BY index_name HAVING COUNT(*) = 1 AND MAX(column_name) = %s ORDER BY index_name""",
+                [table, column],
+            )
+        ]
+
+    def part_names(self, table: str, column: str) -> tuple[str, ...]:
+        facts = self.facts(table, column)
+        keys = [key.name for key in facts.foreign_keys] if facts else []
+        return tuple(dict.fromkeys([*keys, *self._indexes(table, column)]))
+
+    def rename_parts(self, table: str, column: str, names: Mapping[str, str]) -> None:
+        facts = self.facts(table, column)
+        for key in facts.foreign_keys if facts else ():
+            # A foreign key cannot be renamed here: it is made again.
+            if key.name in names:
+                self._make_again(table, column, key, names[key.name], key.on_delete)
+        for name in self._indexes(table, column):
+            if name in names:
+                self.execute(
+                    f"ALTER TABLE {self.quote(table)}{self._nowait} RENAME INDEX {self.quote(name)} "
+                    f"TO {self.quote(names[name])}",
+                    None,
+                )
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        found = self._fetch(
+            "SELECT column_name FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position",
+            [table],
+        )
+        return tuple(name for (name,) in found)
+
+    def rename_table(self, before: str, after: str) -> None:
+        self.execute(f"ALTER TABLE {self.quote(before)}{self._nowait} RENAME TO {self.quote(after)}", None)
+
+    def _keys(self, table: str) -> list[tuple[str, ForeignKey]]:
+        facts = self.table_facts(table)
+        return [
+            (column, key) for column, found in (facts.columns if facts else {}).items() for key in found.foreign_keys
+        ]
+
+    def table_part_names(self, table: str) -> tuple[str, ...]:
+        # Indexes and checks have their names within the table; a foreign key has it within the database.
+        return tuple(key.name for _, key in self._keys(table))
+
+    def rename_table_parts(self, table: str, names: Mapping[str, str]) -> None:
+        for column, key in self._keys(table):
+            if key.name in names:
+                self._make_again(table, column, key, names[key.name], key.on_delete)
+
+    def keys_into(self, table: str) -> tuple[tuple[str, str, ForeignKey], ...]:
+        found = self._fetch(
+            """
+            SELECT u.table_name, u.column_name, u.constraint_name, u.referenced_table_name, u.referenced_column_name,
+                   r.delete_rule
+            FROM information_schema.key_column_usage u JOIN information_schema.referential_constraints r
+              ON r.constraint_schema = u.constraint_schema AND r.constraint_name = u.constraint_name
+             AND r.table_name = u.table_name
+            WHERE u.table_schema = DATABASE() AND u.referenced_table_schema = DATABASE()
+              AND u.referenced_table_name = %s AND u.table_name <> u.referenced_table_name
+            ORDER BY u.table_name, u.constraint_name""",
+            [table],
+        )
+        return tuple(
+            (other, column, ForeignKey(name, to, to_column, "NO ACTION" if rule == "RESTRICT" else rule))
+            for other, column, name, to, to_column, rule in found
+        )
+
+    def drop_key(self, table: str, column: str, key: ForeignKey) -> None:
+        self.execute(f"ALTER TABLE {self.quote(table)}{self._nowait} DROP FOREIGN KEY {self.quote(key.name)}", None)
+
+
+def _replace_outside_strings(text: str, old: str, new: str) -> str:
+    """Replace the first occurrence that is not within a quoted string of the server's description."""
+    parts = re.split(r"('(?:[^'\\]|''|\\.)*')", text)
+    for index in range(0, len(parts), 2):
+        if old in parts[index]:
+            parts[index] = parts[index].replace(old, new, 1)
+            break
+    return "".join(parts)

@@ -1,0 +1,153 @@
+"""RemoveField in two steps: relax the column now; set it aside and erase it when nobody uses it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Self
+
+from django.db import models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations import RemoveField
+from django.db.migrations.state import ProjectState
+
+from guard.ledger import protocol, rows
+from guard.ledger.store import Ledger
+from guard.steps import leftover, slating
+from guard.steps.add_field import take_over
+from guard.steps.ddl import ColumnFacts, ddl_for
+from guard.steps.relaxing import static_default
+from guard.steps.report import Report
+from guard.steps.slating import Pair
+
+
+class SplitRemoveField(RemoveField):
+    """Stands in for a RemoveField: the state loses the field, the database keeps a relaxed column."""
+
+    migration: Pair
+    replaced_by: tuple[Pair, ...]
+    report: Report
+    #: Whether a constraint over the column stays with it: rows that leave it out must have NULL there.
+    constrained: bool = False
+
+    @classmethod
+    def standing_in_for(
+        cls, operation: RemoveField, migration: Pair, replaced_by: tuple[Pair, ...], report: Report
+    ) -> Self:
+        """The stand-in, with all that the original carries (router hints, a phase set by hand)."""
+        stand_in = cls(operation.model_name, operation.name)
+        stand_in.__dict__.update(operation.__dict__)
+        stand_in.migration, stand_in.replaced_by, stand_in.report = migration, replaced_by, report
+        return stand_in
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        model = from_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        field = model._meta.get_field(self.name)
+        assert isinstance(field, models.Field)
+        self._expand(schema_editor, model, field)
+
+    def _expand(
+        self, schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model], field: models.Field[Any, Any]
+    ) -> None:
+        connection = schema_editor.connection
+        ledger = Ledger(connection)
+        ddl = ddl_for(connection, schema_editor.execute)
+        table, column = model._meta.db_table, field.column
+        assert column is not None
+        found = ddl.facts(table, column)
+        if found is None:
+            self.report.notes.append(f"{table}.{column} is not in the database: somebody has dropped it already.")
+            return
+        kept = slating.keeping(ledger, table, column)
+        for keeping in kept:
+            # The column as the models had it: what guard itself keeps for old code is not the column's own.
+            if keeping.kind is rows.StepKind.DEFAULT or keeping.payload.get("kept"):
+                found = replace(found, default=None)
+            if keeping.kind is rows.StepKind.NULLABLE:
+                found = replace(found, null=False)
+        app, name = self.migration
+        shared = leftover.shared_parts(ddl, table, column)
+        facts = {
+            "found": found.to_json(),
+            "declared": leftover.declared(field, connection),
+            "shared": list(shared),
+        }
+        step = slating.slate(
+            ledger,
+            rows.Step(
+                id=0,
+                kind=rows.StepKind.COLUMN,
+                state=rows.StepState.WAITING,
+                app=app,
+                migration=name,
+                replaced_by=self.replaced_by,
+                table=table,
+                column=column,
+                model=model._meta.label,
+                field=field.name,
+                payload=facts,
+            ),
+        )
+        for keeping in kept:
+            ledger.save(keeping, protocol.withdraw(keeping, ledger.now()))
+        if "found" not in step.payload:
+            # Slated while its migration was held whole: the facts come with the migration.
+            step = ledger.save(step, replace(step, version=step.version + 1, payload=facts))
+        # After an interrupted attempt the row has what the column was before it.
+        first_found = ColumnFacts.from_json(step.payload["found"])
+        if self.constrained and kept:
+            # One value for every row of new code would violate what is unique over it.
+            ddl.drop_default(table, column)
+        plan = leftover.relax(
+            ddl,
+            table,
+            column,
+            field,
+            first_found,
+            lambda value: field.get_db_prep_save(value, connection),
+            unique=self.constrained or field.unique,
+        )
+        left = ddl.facts(table, column)
+        assert left is not None
+        after = replace(step, version=step.version + 1, payload={**step.payload, "left": left.to_json()})
+        self.report.slated.append((ledger.save(step, after), plan.may_read_null))
+        if plan.release_parents:
+            self.report.to_validate.append((table, column))
+
+
+class GiveBackRemoveField(SplitRemoveField):
+    """Unapplied: the leftover is given back to use, from wherever its step stands; erased, Django adds it anew."""
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        field = model._meta.get_field(self.name)
+        assert isinstance(field, models.Field)
+        ledger = Ledger(schema_editor.connection)
+        ddl = ddl_for(schema_editor.connection, schema_editor.execute)
+        step = slating.removal_by(ledger, model._meta.db_table, field.column or "", (self.migration, *self.replaced_by))
+        default = static_default(field)
+        if step is not None and step.state in slating.OPEN:
+            if slating.is_there(ddl, step):
+                take_over(schema_editor, step, field, default, self.report)
+                return
+            self.report.notes.append(f"{step.target} was dropped by hand: it is added anew, empty.")
+            slating.note_gone(ledger, step)
+        elif step is not None and step.state is rows.StepState.WITHDRAWN and slating.is_there(ddl, step):
+            # Given back already by an attempt that was interrupted, or never taken away.
+            if "found" in step.payload:
+                leftover.give_back(
+                    ddl,
+                    step,
+                    null=field.null,
+                    default=default,
+                    prepare=lambda value: field.get_db_prep_save(value, schema_editor.connection),
+                )
+            return
+        super().database_backwards(app_label, schema_editor, from_state, to_state)

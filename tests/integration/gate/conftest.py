@@ -1,0 +1,1 @@
+from tests.integration.gate.fixtures import *  # noqa: F403

@@ -1,0 +1,137 @@
+"""Writes that old code makes after a data migration has copied what it writes: counted, shown, and in the way."""
+
+from __future__ import annotations
+
+from guard.attribution.watchlist import Access
+from guard.ledger import rows
+from tests.integration.gate.fixtures import adding, on_sqlite, without
+from tests.integration.gate.harness import Shop, Tree, Trees, migration
+
+COPY = """
+def copy(apps, editor):
+    Product = apps.get_model("shop", "Product")
+    for product in Product.objects.all():
+        product.title = product.code
+        product.save(update_fields=["title"])
+
+"""
+AGAIN = """
+def again(apps, editor):
+    with editor.connection.cursor() as cursor:
+        cursor.execute("UPDATE shop_product SET title = code WHERE code IS NOT NULL")
+"""
+OPERATIONS = (
+    "migrations.AddField('product', 'title', models.CharField(max_length=20, default='')), "
+    "migrations.RunPython(copy, migrations.RunPython.noop, elidable=False), "
+    "migrations.RemoveField('product', 'code'), "
+    "migrations.RemoveField('product', 'note')"
+)
+
+
+MODELS = adding("title = models.CharField(max_length=20, default='')", models=without("code", "note"))
+
+
+def with_function(before: str, operations: str, function: str, *, name: str) -> dict[str, str]:
+    written = migration(name, before, operations)[name]
+    return {name: written.replace("\n\nclass Migration", f"{function}\n\nclass Migration")}
+
+
+def copying(trees: Trees, first: Tree) -> Tree:
+    return trees.make(first, MODELS, migrations=with_function("0001_initial", OPERATIONS, COPY, name="0002_copy"))
+
+
+def write(shop: Shop, instance: str, column: str, *, age: float = 0.0) -> None:
+    glimpse = rows.Glimpse(
+        "shop_product",
+        column,
+        Access.WRITE,
+        "shop/views.py:7 in save",
+        "",
+        "UPDATE",
+        "name",
+        False,
+        2,
+        age,
+        age,
+        False,
+        "",
+    )
+    with shop.ledger() as ledger:
+        ledger.beat(instance, lease=600.0, watched_epoch=ledger.epoch(), flush_no=5, glimpses=[glimpse])
+
+
+def test_late_writes_block_until_they_are_acknowledged(shop: Shop, first: Tree, trees: Trees) -> None:
+    second = copying(trees, first)
+    serving = shop.arrive(first)
+    shop.migrate(second)
+    for column in ("code", "note"):
+        write(shop, serving, column)
+    newer = shop.roll(serving, second)
+    shop.beat(newer)
+
+    waits = shop.contract(second).out
+
+    assert "2 late writes went to shop_product.code after a data migration had copied it" in waits
+    assert shop.states()["code"] == "waiting"
+    assert "late write" in shop.run(second, "guard", "why", "shop_product.code").ok().out
+    shop.run(
+        second,
+        "guard",
+        "allow",
+        "shop_product.code",
+        "--waive",
+        "late-writes",
+        "--reason",
+        "looked at",
+        "--expires",
+        "1h",
+    ).ok()
+    shop.contract(second)
+    assert shop.states()["code"] == "aside"
+
+
+@on_sqlite
+def test_writes_before_the_copy_are_in_it(shop: Shop, first: Tree, trees: Trees) -> None:
+    second = copying(trees, first)
+    serving = shop.arrive(first)
+    shop.migrate(second)
+    write(shop, serving, "code", age=600.0)
+    newer = shop.roll(serving, second)
+    shop.beat(newer)
+
+    shop.contract(second)
+
+    assert shop.states()["code"] == "aside"
+
+
+@on_sqlite
+def test_the_copy_made_again_takes_in_what_came_late(shop: Shop, first: Tree, trees: Trees) -> None:
+    second = copying(trees, first)
+    serving = shop.arrive(first)
+    shop.migrate(second)
+    write(shop, serving, "code")
+    again = with_function("0002_copy", "migrations.RunPython(again)", AGAIN, name="0003_again")
+    third = trees.make(second, MODELS, migrations=again)
+    newer = shop.roll(serving, third)
+    shop.beat(newer)
+    assert "late write" in shop.contract(third).out
+
+    shop.migrate(third, "shop")
+    shop.beat(newer)
+    shop.contract(third)
+
+    assert shop.states()["code"] == "aside"
+
+
+@on_sqlite
+def test_without_a_copy_nothing_is_late(shop: Shop, first: Tree, trees: Trees) -> None:
+    second = trees.make(first, without("code"))
+    serving = shop.arrive(first)
+    shop.migrate(second)
+    write(shop, serving, "code")
+    newer = shop.roll(serving, second)
+    shop.beat(newer)
+
+    shop.contract(second)
+
+    assert shop.states()["code"] == "aside"

@@ -1,0 +1,858 @@
+"""The ledger: queries over guard's own tables, on a connection that is handed in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, DataError, Error, IntegrityError, OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tests.integration.ledger.older import connecting, protocol, rows
+from tests.integration.ledger.older.footprint import Footprint
+from tests.integration.ledger.older.watchlist import Access, Watched, WatchList
+
+#: What this code writes into a row's `format`. A newer guard may write more; what is unknown is left alone.
+FORMAT = 1
+
+#: However many ways there were to touch a column, a verdict reads no more than this of each kind.
+SIGHTINGS_OF_A_KIND = 100
+
+#: Rows in one INSERT: far below every vendor's limit of parameters.
+_BATCH = 50
+
+#: Characters that the columns of a label, a place in the code and an event's target hold.
+_LABEL = 200
+_PLACE = 500
+_TARGET = 511
+
+T = TypeVar("T")
+
+#: Makes a text from the application storable, and cuts it to a number of characters.
+_Text = Callable[[str, int | None], str]
+
+#: An epoch that the watch list never has.
+_NEVER = -1
+
+_NOW = {
+    # The clock at the moment of evaluation, not at the start of the transaction, which may have waited for a lock.
+    "postgresql": "EXTRACT(EPOCH FROM clock_timestamp())::double precision",
+    "mysql": "(UNIX_TIMESTAMP(SYSDATE(6)) + 0e0)",
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+}
+_SHARED = {"postgresql": " FOR SHARE", "mysql": " LOCK IN SHARE MODE", "sqlite": ""}
+_EXCLUSIVE = {"postgresql": " FOR UPDATE", "mysql": " FOR UPDATE", "sqlite": ""}
+
+
+class LedgerMissing(Exception):
+    """guard's tables are not in this database: `manage.py migrate` has not run since guard was installed."""
+
+
+class InstanceMissing(LedgerMissing):
+    """The ledger has no row of this instance, or one that says it is GONE: it must register again."""
+
+
+class Conflict(Exception):
+    """A contract step changed between being read and being written: somebody else is at work on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The ledger's own row."""
+
+    environment: str
+    fresh: bool
+    made_at: float
+
+
+def identity(*parts: object) -> str:
+    """A fixed-length name for a tuple of values, usable as a key on every vendor."""
+    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
+
+
+def step_identity(step: rows.Step) -> str:
+    """What makes two rows of contract work the same piece of work."""
+    return identity(step.kind, step.table, step.column, step.app, step.migration)
+
+
+_STEP_COLUMNS = (
+    "id", "kind", "state", "app", "migration", "replaced_by", "table_name", "column_name", "model", "field", "version",
+    "slatings", "slated_at", "changed_at", "reopened_at", "token", "sealed_at", "sealer", "aside_name", "aside_at",
+    "done_at", "payload",
+)  # fmt: skip
+
+_INSTANCE_COLUMNS = (
+    "id", "release_label", "digest", "kind", "workload", "state", "registered_at", "renewed_at", "expires_at",
+    "ended_at", "recurring", "host", "pid", "watched_epoch", "flushed_epoch",
+)  # fmt: skip
+
+_SIGHTING_COLUMNS = (
+    "table_name", "column_name", "access", "release_label", "digest", "workload", "call_site", "route", "shape",
+    "count", "first_at", "last_at", "reason", "star",
+)  # fmt: skip
+
+
+def _step(row: Sequence[Any]) -> rows.Step | None:
+    """The step that a row tells of; None where a newer guard has given it a kind or a state that is not known here."""
+    values = dict(zip(_STEP_COLUMNS, row, strict=True))
+    if values["kind"] not in _KINDS or values["state"] not in _STATES:
+        return None
+    return rows.Step(
+        **{key: values[key] for key in _STEP_COLUMNS if key not in _STEP_READERS},
+        **{name: read(values[key]) for key, (name, read) in _STEP_READERS.items()},
+    )
+
+
+_KINDS = frozenset(map(str, rows.StepKind))
+_STATES = frozenset(map(str, rows.StepState))
+_WATCHED = frozenset({rows.StepKind.COLUMN, rows.StepKind.TABLE})
+
+#: States in which a step may refuse somebody.
+_REFUSING = (rows.StepState.SEALED, rows.StepState.ASIDE, rows.StepState.DONE)
+
+_STEP_READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "kind": ("kind", rows.StepKind),
+    "state": ("state", rows.StepState),
+    "replaced_by": ("replaced_by", lambda text: tuple((app, name) for app, name in json.loads(text))),
+    "table_name": ("table", str),
+    "column_name": ("column", str),
+    "payload": ("payload", json.loads),
+}
+
+
+def _step_values(step: rows.Step) -> dict[str, Any]:
+    return {
+        "kind": step.kind.value,
+        "state": step.state.value,
+        "app": step.app,
+        "migration": step.migration,
+        "replaced_by": json.dumps([list(pair) for pair in step.replaced_by]),
+        "table_name": step.table,
+        "column_name": step.column,
+        "model": step.model,
+        "field": step.field,
+        "version": step.version,
+        "slatings": step.slatings,
+        "slated_at": step.slated_at,
+        "changed_at": step.changed_at,
+        "reopened_at": step.reopened_at,
+        "token": step.token,
+        "sealed_at": step.sealed_at,
+        "sealer": step.sealer,
+        "aside_name": step.aside_name,
+        "aside_at": step.aside_at,
+        "done_at": step.done_at,
+        "payload": json.dumps(dict(step.payload), sort_keys=True),
+    }
+
+
+class Ledger:
+    """The ledger of one database, on one connection, used by one thread."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self._now = _NOW[connection.vendor]
+
+    # Plumbing
+
+    def _table(self, name: str) -> str:
+        return self.connection.ops.quote_name(f"guard_{name}")
+
+    def _columns(self, names: Iterable[str]) -> str:
+        return ", ".join(self.connection.ops.quote_name(name) for name in names)
+
+    def _run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return int(cursor.rowcount)
+
+    def _fetch(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+
+    def insert(self, table: str, values: Mapping[str, Any]) -> None:
+        """INSERT one row into one of the ledger's tables; texts are made storable."""
+        self._run(
+            f"INSERT INTO {self._table(table)} ({self._columns(values)}) VALUES ({', '.join(['%s'] * len(values))})",
+            [_text(value, None) if isinstance(value, str) else value for value in values.values()],
+        )
+
+    def update(
+        self,
+        table: str,
+        values: Mapping[str, Any],
+        where: str,
+        params: Sequence[Any],
+        *,
+        raw: Mapping[str, str] | None = None,
+    ) -> int:
+        """UPDATE rows; `raw` assigns SQL. Returns how many rows matched."""
+        quote = self.connection.ops.quote_name
+        sets = [f"{quote(name)} = %s" for name in values]
+        sets += [f"{quote(name)} = {sql}" for name, sql in (raw or {}).items()]
+        return self._run(
+            f"UPDATE {self._table(table)} SET {', '.join(sets)} WHERE {where}", [*values.values(), *params]
+        )
+
+    def select(self, table: str, columns: Sequence[str], where: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """SELECT columns of one of the ledger's tables."""
+        return self._fetch(f"SELECT {self._columns(columns)} FROM {self._table(table)} WHERE {where}", params)
+
+    def exists(self) -> bool:
+        """Whether guard's tables are in this database."""
+        with self.connection.cursor() as cursor:
+            return "guard_gate" in self.connection.introspection.table_names(cursor)
+
+    @contextmanager
+    def transaction(self, *, lock_wait: float = connecting.LOCK_WAIT, limit: float | None = None) -> Iterator[None]:
+        """One short transaction on a private connection, READ COMMITTED; any failure rolls all of it back.
+
+        `lock_wait` and `limit` (of each statement, and of idling between two) are in seconds; MySQL and MariaDB count
+        idling, and waits for locks, in whole ones. Raises LedgerMissing, or the DatabaseError that it met.
+        """
+        bounded = self.connection.vendor == "mysql" and limit is not None
+        try:
+            if bounded:
+                self._run(self._bounds(limit))
+            self._begin(lock_wait, limit)
+            yield
+            self._run("COMMIT")
+        except BaseException as error:
+            # A lock wait that times out on MariaDB undoes its statement only.
+            self._end("ROLLBACK")
+            if isinstance(error, DatabaseError):
+                _say_if_missing(error)
+            raise
+        finally:
+            if bounded and self.connection.connection is not None:
+                self._end(self._bounds(None))
+
+    def _begin(self, lock_wait: float, limit: float | None) -> None:
+        vendor = self.connection.vendor
+        if vendor == "sqlite":
+            self._run("BEGIN IMMEDIATE")
+        elif vendor == "mysql":
+            self._run("BEGIN")
+        else:
+            # Said here, because Django's isolation level does not reach this BEGIN, and the server's default may be
+            # another one, under which the gate would miss a row that was committed while it waited for its lock.
+            self._run("BEGIN ISOLATION LEVEL READ COMMITTED")
+            settings = {"lock_timeout": lock_wait}
+            if limit is not None:
+                settings |= {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
+            self._fetch(
+                "SELECT " + ", ".join(["set_config(%s, %s, true)"] * len(settings)),
+                [value for name, seconds in settings.items() for value in (name, f"{int(seconds * 1000)}ms")],
+            )
+
+    def _bounds(self, limit: float | None) -> str:
+        """What makes the server end a session of MySQL or MariaDB that says nothing for `limit` seconds."""
+        bounds: dict[str, float | None] = {"wait_timeout": None if limit is None else math.ceil(limit)}
+        if getattr(self.connection, "mysql_is_mariadb", False):
+            # Longer than a wait for a lock, which must end with the error that says so.
+            bounds["max_statement_time"] = None if limit is None else max(limit, connecting.LOCK_WAIT + 0.5)
+        return "SET SESSION " + ", ".join(
+            f"{name} = {'DEFAULT' if value is None else value}" for name, value in bounds.items()
+        )
+
+    def _end(self, sql: str) -> None:
+        try:
+            self._run(sql)
+        except Error:
+            # The connection is gone, and with it the transaction. Some drivers call that an InterfaceError.
+            self.connection.close()
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the database's clock."""
+        return float(self._fetch(f"SELECT {self._now}")[0][0])
+
+    def _upsert(
+        self,
+        table: str,
+        key: str,
+        columns: Sequence[str],
+        count: int,
+        updates: str,
+        computed: Mapping[str, str] | None = None,
+    ) -> str:
+        """INSERT of `count` rows which, where the key is there, does `updates` (empty: nothing) instead.
+
+        In `updates`, {new} stands for the row that was to be inserted, as a function of the column: {new[count]}.
+        `computed` has SQL for the columns that are no plain parameter.
+        """
+        row = "(" + ", ".join((computed or {}).get(column, "%s") for column in columns) + ")"
+        sql = f"INSERT INTO {self._table(table)} ({self._columns(columns)}) VALUES {', '.join([row] * count)}"
+        quote = self.connection.ops.quote_name
+        if self.connection.vendor == "mysql":
+            if not updates:
+                return f"{sql} ON DUPLICATE KEY UPDATE {quote(key)} = {quote(key)}"
+            return f"{sql} ON DUPLICATE KEY UPDATE " + updates.format_map(_New(lambda c: f"VALUES({quote(c)})"))
+        if not updates:
+            return f"{sql} ON CONFLICT ({quote(key)}) DO NOTHING"
+        return f"{sql} ON CONFLICT ({quote(key)}) DO UPDATE SET " + updates.format_map(
+            _New(lambda c: f"excluded.{quote(c)}")
+        )
+
+    # The gate row
+
+    def gate(self, *, lock: bool = False) -> Gate:
+        """The ledger's own row; with `lock`, exclusively locked until the transaction ends."""
+        found = self._fetch(
+            f"SELECT {self._columns(['environment', 'fresh', 'made_at'])} FROM {self._table('gate')} WHERE id = 1"
+            + (_EXCLUSIVE[self.connection.vendor] if lock else "")
+        )
+        if not found:
+            raise LedgerMissing("guard's ledger has lost its gate row: run `manage.py migrate`.")
+        return Gate(found[0][0], bool(found[0][1]), float(found[0][2]))
+
+    def make_gate(self, *, fresh: bool) -> None:
+        """Make the ledger's own row, once."""
+        self._run(
+            self._upsert("gate", "id", ["id", "environment", "fresh", "made_at", "format"], 1, ""),
+            [1, "", fresh, self.now(), FORMAT],
+        )
+
+    def end_fresh(self) -> None:
+        """The database is in use from now on."""
+        self._run(f"UPDATE {self._table('gate')} SET fresh = %s WHERE id = 1 AND fresh = %s", [False, True])
+
+    def adopt_environment(self, label: str) -> None:
+        """Take a label where the ledger has none yet."""
+        self._run(f"UPDATE {self._table('gate')} SET environment = %s WHERE id = 1 AND environment = %s", [label, ""])
+
+    def in_use(self) -> bool:
+        """Whether an instance has ever registered."""
+        return bool(self._fetch(f"SELECT 1 FROM {self._table('instance')} LIMIT 1"))
+
+    # Instances
+
+    def register(
+        self, registration: rows.Registration, footprint: Footprint, *, lease: float, unflushed: bool = False
+    ) -> rows.Admission:
+        """Insert the instance and decide, under the gate row's shared lock, whether it is admitted.
+
+        One short transaction; any failure rolls all of it back and raises LedgerMissing or a DatabaseError.
+        Registering an id again (after a lost lease) replaces its row, but for the number of its last flush; with
+        `unflushed` it still holds sightings from before, and counts as having flushed only after its next beat.
+        `lease` is in seconds.
+        """
+        with _reasons():
+            self._keep_footprint(footprint)
+        return self._storing(lambda text: self._register(registration, footprint, lease, unflushed, text))
+
+    def _register(
+        self, me: rows.Registration, footprint: Footprint, lease: float, unflushed: bool, text: _Text
+    ) -> rows.Admission:
+        columns = (*_INSTANCE_COLUMNS, "format")
+        kept = {"id", "registered_at"}
+        quote = self.connection.ops.quote_name
+        updates = ", ".join(f"{quote(c)} = {{new[{c}]}}" for c in columns if c not in kept)
+        # The clock is read after the wait for the lock, so that the lease is whole.
+        computed = {"registered_at": self._now, "renewed_at": self._now, "expires_at": f"{self._now} + %s"}
+        with self.transaction():
+            self._lock_gate_shared()
+            admission = self._admission(footprint)
+            epoch = admission.watch.epoch
+            values: dict[str, Any] = {
+                "id": me.id,
+                "release_label": text(me.release, _LABEL),
+                "digest": footprint.digest,
+                "kind": me.kind.value,
+                "workload": text(me.workload, _LABEL),
+                "state": admission.state.value,
+                "expires_at": lease,
+                "ended_at": None,
+                "recurring": me.recurring,
+                "host": text(me.host, _LABEL),
+                "pid": me.pid,
+                "watched_epoch": epoch,
+                "flushed_epoch": _NEVER if unflushed else epoch,
+                "format": FORMAT,
+            }
+            self._run(
+                self._upsert("instance", "id", columns, 1, updates, computed),
+                [values[c] for c in columns if c in values],
+            )
+            return admission
+
+    def readmit(self, instance: str, footprint: Footprint, *, lease: float) -> rows.Admission:
+        """Look at an instance again that was REFUSED, or whose reasons may have changed, under the same lock.
+
+        What it has seen so far counts as flushed at its next beat. Raises InstanceMissing.
+        """
+        with self.transaction():
+            self._lock_gate_shared()
+            admission = self._admission(footprint)
+            known = self._run(
+                f"UPDATE {self._table('instance')} SET state = %s, renewed_at = {self._now}, "
+                f"expires_at = {self._now} + %s, watched_epoch = %s WHERE id = %s AND state <> %s",
+                [admission.state.value, lease, admission.watch.epoch, instance, rows.InstanceState.GONE.value],
+            )
+            if not known:
+                raise InstanceMissing(f"The ledger does not know instance {instance} any more: it must register again.")
+            return admission
+
+    def _admission(self, footprint: Footprint) -> rows.Admission:
+        read = self._step_rows()
+        state, refusals = protocol.admission(footprint, _known(read))
+        return rows.Admission(state, refusals, _watch_list(read))
+
+    def _keep_footprint(self, footprint: Footprint) -> None:
+        """Store the footprint, unless that was done: on its own, so that a fleet that starts does not queue for it.
+
+        It is named by its content, and may stay behind where the registration fails.
+        """
+        if not self._fetch(f"SELECT 1 FROM {self._table('footprint')} WHERE digest = %s", [footprint.digest]):
+            self._run(
+                self._upsert("footprint", "digest", ["digest", "content", "made_at"], 1, "", {"made_at": self._now}),
+                [footprint.digest, footprint.to_json()],
+            )
+
+    def _lock_gate_shared(self) -> None:
+        sql = f"SELECT id FROM {self._table('gate')} WHERE id = 1" + _SHARED[self.connection.vendor]
+        if not self._fetch(sql):
+            raise LedgerMissing("guard's ledger has lost its gate row: run `manage.py migrate`.")
+
+    def _epoch_sql(self) -> str:
+        # Derived, not stored: slatings only grow, so that each committed change gives another sum, and a migration that
+        # slates a column takes no lock that a registration would wait for.
+        return f"(SELECT COALESCE(SUM(slatings), 0) FROM {self._table('step')})"
+
+    def epoch(self) -> int:
+        """The watch list's epoch: another number after each change of it."""
+        return int(self._fetch(f"SELECT {self._epoch_sql()}")[0][0])
+
+    def beat(
+        self,
+        instance: str,
+        *,
+        lease: float,
+        watched_epoch: int,
+        flush_no: int,
+        glimpses: Sequence[rows.Glimpse] = (),
+    ) -> rows.Renewal | None:
+        """Renew the lease and flush what was seen, in one transaction.
+
+        `flush_no` grows by one with each *new* batch; a batch that is sent again under its number (because the answer
+        to the first was lost) is counted once. Returns None where there is no row, or its lease has run out: the
+        instance must register again (and then flush again, under the same number).
+        """
+        if not glimpses:
+            with _reasons():
+                return self._renew(instance, lease=lease, watched_epoch=watched_epoch)
+
+        def flush(text: _Text) -> rows.Renewal | None:
+            with self.transaction():
+                renewal = self._renew(instance, lease=lease, watched_epoch=watched_epoch)
+                if renewal is None:
+                    return None
+                return replace(renewal, first_seen=self._flush(instance, flush_no, glimpses, text))
+
+        return self._storing(flush)
+
+    def _storing(self, work: Callable[[_Text], T]) -> T:
+        """Do what stores texts from the application, which may be such that this database cannot store them.
+
+        A batch that can never be stored would be sent for ever.
+        """
+        try:
+            return work(_text)
+        except DatabaseError as error:
+            if not _unstorable(error):
+                raise
+        return work(_plain_text)
+
+    def _renew(self, instance: str, *, lease: float, watched_epoch: int) -> rows.Renewal | None:
+        """One statement and one round trip, on every vendor."""
+        table, now = self._table("instance"), self._now
+        sets = f"renewed_at = {now}, expires_at = {now} + %s, watched_epoch = %s, flushed_epoch = %s"
+        where = f"id = %s AND state <> '{rows.InstanceState.GONE}' AND expires_at > {now}"
+        params: list[Any] = [lease, watched_epoch, watched_epoch, instance]
+        refused = f"CASE WHEN state = '{rows.InstanceState.REFUSED}' THEN 1 ELSE 0 END"
+        # State and epoch come back as one number, because MySQL returns no more than LAST_INSERT_ID from an UPDATE.
+        answer = f"{self._epoch_sql()} * 2 + {refused}"
+        with self.connection.cursor() as cursor:
+            if self.connection.vendor == "mysql":
+                cursor.execute(
+                    f"UPDATE {table} SET {sets}, format = format + 0 * LAST_INSERT_ID({answer}) WHERE {where}", params
+                )
+                found = int(cursor.lastrowid) if cursor.rowcount else None
+            else:
+                cursor.execute(f"UPDATE {table} SET {sets} WHERE {where} RETURNING {answer}", params)
+                row = cursor.fetchone()
+                found = int(row[0]) if row else None
+        if found is None:
+            return None
+        state = rows.InstanceState.REFUSED if found % 2 else rows.InstanceState.LIVE
+        return rows.Renewal(state, found // 2, ())
+
+    def _flush(self, instance: str, flush_no: int, glimpses: Sequence[rows.Glimpse], text: _Text) -> tuple[int, ...]:
+        new = self._run(
+            f"UPDATE {self._table('instance')} SET flush_no = %s WHERE id = %s AND flush_no < %s",
+            [flush_no, instance, flush_no],
+        )
+        mine = self._fetch(
+            f"SELECT release_label, digest, workload, {self._now} FROM {self._table('instance')} WHERE id = %s",
+            [instance],
+        )
+        release, digest, workload, now = mine[0]
+        # Sorted by key: two processes that flush the same sightings would else deadlock.
+        keyed = sorted(
+            (
+                identity(
+                    g.table, g.column, g.access, release, digest, workload, g.call_site, g.route, g.shape, g.reason
+                ),
+                index,
+            )
+            for index, g in enumerate(glimpses)
+        )
+        if new:
+            self._count(keyed, glimpses, (release, digest, workload), float(now), text)
+            self._claim_alerts(instance, flush_no, glimpses, float(now))
+        if not any(glimpse.stale for glimpse in glimpses):
+            return ()
+        alerted = {
+            row[0]
+            for row in self._fetch(
+                f"SELECT identity FROM {self._table('alert')} WHERE instance = %s AND flush_no = %s",
+                [instance, flush_no],
+            )
+        }
+        first: dict[str, int] = {}
+        for index, glimpse in enumerate(glimpses):
+            if glimpse.stale and (key := _alert_identity(glimpse)) in alerted:
+                first.setdefault(key, index)
+        return tuple(sorted(first.values()))
+
+    def _count(
+        self,
+        keyed: Sequence[tuple[str, int]],
+        glimpses: Sequence[rows.Glimpse],
+        of: tuple[str, str, str],
+        now: float,
+        text: _Text,
+    ) -> None:
+        merged: dict[str, tuple[rows.Glimpse, int, float, float]] = {}
+        for key, index in keyed:
+            g = glimpses[index]
+            _, count, first, last = merged.get(key, (g, 0, now, 0.0))
+            merged[key] = (g, count + g.count, min(first, now - g.first_age), max(last, now - g.last_age))
+        columns = ("identity", *_SIGHTING_COLUMNS, "format")
+        values = [
+            (
+                key, g.table, g.column, g.access.value, *of, text(g.call_site, _PLACE), text(g.route, _PLACE),
+                text(g.shape, None), count, first, last, text(g.reason, _LABEL), g.star, FORMAT,
+            )
+            for key, (g, count, first, last) in merged.items()
+        ]  # fmt: skip
+        here = self._table("sighting")
+        quote = self.connection.ops.quote_name
+        least, greatest = ("MIN", "MAX") if self.connection.vendor == "sqlite" else ("LEAST", "GREATEST")
+        updates = (
+            f"{quote('count')} = {here}.{quote('count')} + {{new[count]}}, "
+            f"first_at = {least}({here}.first_at, {{new[first_at]}}), "
+            f"last_at = {greatest}({here}.last_at, {{new[last_at]}})"
+        )
+        self._upsert_all("sighting", "identity", columns, values, updates)
+
+    def _upsert_all(
+        self, table: str, key: str, columns: Sequence[str], values: Sequence[Sequence[Any]], updates: str
+    ) -> None:
+        for start in range(0, len(values), _BATCH):
+            batch = values[start : start + _BATCH]
+            self._run(self._upsert(table, key, columns, len(batch), updates), [value for row in batch for value in row])
+
+    def _claim_alerts(self, instance: str, flush_no: int, glimpses: Sequence[rows.Glimpse], now: float) -> None:
+        keys = sorted({_alert_identity(glimpse) for glimpse in glimpses if glimpse.stale})
+        columns = ("identity", "instance", "flush_no", "at")
+        self._upsert_all("alert", "identity", columns, [(key, instance, flush_no, now) for key in keys], "")
+
+    def watch_list(self) -> WatchList:
+        """What is slated now, with its epoch."""
+        return _watch_list(self._step_rows())
+
+    def acknowledge(self, instance: str, epoch: int) -> None:
+        """Say that the instance watches this epoch's list (it flushes for it at its next beat)."""
+        self._run(f"UPDATE {self._table('instance')} SET watched_epoch = %s WHERE id = %s", [epoch, instance])
+
+    def refusals(self, footprint: Footprint) -> tuple[rows.Refusal, ...]:
+        """What the footprint relies on that is sealed, set aside or erased now."""
+        return protocol.admission(footprint, self.steps(*_REFUSING))[1]
+
+    def leave(self, instance: str) -> None:
+        """A clean stop: the instance is GONE."""
+        self._run(
+            f"UPDATE {self._table('instance')} SET state = %s, ended_at = {self._now} WHERE id = %s AND state <> %s",
+            [rows.InstanceState.GONE.value, instance, rows.InstanceState.GONE.value],
+        )
+
+    def instances(self, *, lock: Sequence[str] = ()) -> tuple[rows.Instance, ...]:
+        """Every instance. With `lock` (ids), those rows only, locked: a renewal under way is waited for and seen."""
+        sql = f"SELECT {self._columns(_INSTANCE_COLUMNS)} FROM {self._table('instance')}"
+        if lock:
+            sql += f" WHERE id IN ({', '.join(['%s'] * len(lock))}) ORDER BY id" + _EXCLUSIVE[self.connection.vendor]
+        return tuple(
+            rows.Instance(
+                id=row[0],
+                release=row[1],
+                digest=row[2],
+                kind=_or(rows.InstanceKind, row[3], rows.InstanceKind.SERVER),
+                workload=row[4],
+                state=_or(rows.InstanceState, row[5], rows.InstanceState.LIVE),
+                registered_at=row[6],
+                renewed_at=row[7],
+                expires_at=row[8],
+                ended_at=row[9],
+                recurring=bool(row[10]),
+                host=row[11],
+                pid=row[12],
+                watched_epoch=row[13],
+                flushed_epoch=row[14],
+            )
+            for row in self._fetch(sql, list(lock))
+        )
+
+    def footprints(self) -> dict[str, Footprint]:
+        """Every stored footprint by digest; one that cannot be read is left out, and so relies on everything."""
+        found = {}
+        for digest, content in self._fetch(f"SELECT digest, content FROM {self._table('footprint')}"):
+            try:
+                found[digest] = Footprint.from_json(content)
+            except ValueError:
+                continue
+        return found
+
+    def sightings(self, table: str, column: str) -> tuple[rows.Sighting, ...]:
+        """What touched the target, the most recent first.
+
+        Of those that mean the same to a verdict (release, workload, access, star), the latest SIGHTINGS_OF_A_KIND.
+        """
+        here = self._table("sighting")
+        ranked = (
+            "SELECT identity AS chosen, ROW_NUMBER() OVER "
+            "(PARTITION BY digest, workload, access, star ORDER BY last_at DESC) AS place "
+            f"FROM {here} WHERE table_name = %s AND column_name = %s"
+        )
+        return tuple(
+            rows.Sighting(
+                table=row[0],
+                column=row[1],
+                access=_or(Access, row[2], Access.WRITE),
+                release=row[3],
+                digest=row[4],
+                workload=row[5],
+                call_site=row[6],
+                route=row[7],
+                shape=row[8],
+                count=row[9],
+                first_at=row[10],
+                last_at=row[11],
+                reason=row[12],
+                star=bool(row[13]),
+            )
+            for row in self._fetch(
+                f"SELECT {self._columns(_SIGHTING_COLUMNS)} FROM {here} JOIN ({ranked}) AS ranked "
+                "ON chosen = identity WHERE place <= %s ORDER BY last_at DESC",
+                [table, column, SIGHTINGS_OF_A_KIND],
+            )
+        )
+
+    # Steps
+
+    def steps(self, *states: rows.StepState) -> tuple[rows.Step, ...]:
+        """Contract steps in the order in which they were slated; all of them, or those in the given states.
+
+        A step of a kind or state that this guard does not know (a newer one wrote it) is left to the newer one.
+        """
+        return _known(self._step_rows(*states))
+
+    def _step_rows(self, *states: rows.StepState) -> list[tuple[Any, ...]]:
+        where = f"WHERE state IN ({', '.join(['%s'] * len(states))}) " if states else ""
+        return self._fetch(
+            f"SELECT {self._columns(_STEP_COLUMNS)} FROM {self._table('step')} {where}ORDER BY id",
+            [state.value for state in states],
+        )
+
+    def step(self, step_id: int, *, lock: bool = False) -> rows.Step | None:
+        """One contract step by its id; with `lock`, exclusively locked until the transaction ends.
+
+        None where there is no such step, or a newer guard has made something of it that this one does not know.
+        """
+        found = self._fetch(
+            f"SELECT {self._columns(_STEP_COLUMNS)} FROM {self._table('step')} WHERE id = %s"
+            + (_EXCLUSIVE[self.connection.vendor] if lock else ""),
+            [step_id],
+        )
+        return _step(found[0]) if found else None
+
+    def slate(self, step: rows.Step) -> rows.Step:
+        """Store a new contract step; where the same piece of work is there already, it is slated again.
+
+        Raises Conflict where that work is under way or done.
+        """
+        same = step_identity(step)
+        before = self._same(same)
+        if before is not None:
+            if before.state is rows.StepState.WAITING:
+                return before
+            if before.state is not rows.StepState.WITHDRAWN:
+                raise Conflict(f"{step.target} is {before.state} by the same migration already.")
+            after = replace(protocol.reslate(before, self.now()), payload=step.payload, replaced_by=step.replaced_by)
+            return self.save(before, after)
+        now = self.now()
+        values = _step_values(replace(step, slated_at=now, changed_at=now, slatings=int(step.slated))) | {
+            "identity": same,
+            "format": FORMAT,
+        }
+        try:
+            self._run(
+                f"INSERT INTO {self._table('step')} ({self._columns(values)}) "
+                f"VALUES ({', '.join(['%s'] * len(values))})",
+                list(values.values()),
+            )
+        except IntegrityError as error:
+            raise Conflict(f"{step.target} was slated by another process at this moment.") from error
+        stored = self._same(same)
+        assert stored is not None
+        return stored
+
+    def _same(self, step_id: str) -> rows.Step | None:
+        found = self._fetch(
+            f"SELECT {self._columns(_STEP_COLUMNS)} FROM {self._table('step')} WHERE identity = %s", [step_id]
+        )
+        step = _step(found[0]) if found else None
+        if found and step is None:
+            raise Conflict("A newer guard has made something of this contract step that this one does not know.")
+        return step
+
+    def save(self, before: rows.Step, after: rows.Step) -> rows.Step:
+        """Store a transition. Raises Conflict where the row is no longer as it was read."""
+        after = replace(after, slatings=before.slatings + (before.slated != after.slated))
+        values = _step_values(after)
+        sets = ", ".join(f"{self.connection.ops.quote_name(name)} = %s" for name in values)
+        changed = self._run(
+            f"UPDATE {self._table('step')} SET {sets} WHERE id = %s AND version = %s",
+            [*values.values(), before.id, before.version],
+        )
+        if changed != 1:
+            raise Conflict(f"The contract step for {before.target} changed meanwhile: somebody else is at work on it.")
+        return after
+
+    # The record
+
+    def record(self, action: str, target: str, *, actor: str, release: str, details: Mapping[str, Any]) -> None:
+        """Append to the ledger's log, which is kept for ever."""
+        self._run(
+            f"INSERT INTO {self._table('event')} "
+            f"({self._columns(['at', 'action', 'target', 'actor', 'release_label', 'details', 'format'])}) "
+            f"VALUES ({self._now}, %s, %s, %s, %s, %s, %s)",
+            [
+                action,
+                _text(target, _TARGET),
+                _text(actor, _LABEL),
+                _text(release, _LABEL),
+                json.dumps(dict(details), sort_keys=True),
+                FORMAT,
+            ],
+        )
+
+
+def _known(read: Iterable[Sequence[Any]]) -> tuple[rows.Step, ...]:
+    return tuple(step for row in read if (step := _step(row)) is not None)
+
+
+def _watch_list(read: Sequence[Sequence[Any]]) -> WatchList:
+    """What all the rows of contract steps together say is slated."""
+    entries = []
+    epoch = 0
+    for row in read:
+        values = dict(zip(_STEP_COLUMNS, row, strict=True))
+        # Rows that a newer guard understands better count too: the epoch is the sum over all of them, and what may be
+        # slated is watched.
+        epoch += int(values["slatings"])
+        state = values["state"]
+        if values["kind"] in _WATCHED and (state in rows.SLATED_STATES or state not in _STATES):
+            replaced_by = ((app, name) for app, name in json.loads(values["replaced_by"]))
+            entries.append(
+                Watched(
+                    values["table_name"],
+                    values["column_name"],
+                    ((values["app"], values["migration"]), *replaced_by),
+                )
+            )
+    return WatchList(epoch=epoch, entries=tuple(entries))
+
+
+def _text(value: str, limit: int | None) -> str:
+    """A text as every vendor stores it: PostgreSQL takes no NUL, none takes half a surrogate pair."""
+    return value.replace("\0", "\\0").encode(errors="backslashreplace").decode()[:limit]
+
+
+def _plain_text(value: str, limit: int | None) -> str:
+    """The same where the database's own character set is narrower than Unicode."""
+    return _text(value, limit).encode("ascii", "backslashreplace").decode()[:limit]
+
+
+#: What the vendors say of a character that they cannot store: SQLSTATEs of PostgreSQL, numbers of MySQL and MariaDB.
+_UNSTORABLE = frozenset({"22021", "22P05", 1300, 1366, 3988})
+#: And of a table that is not there.
+_MISSING = frozenset({"42P01", 1146})
+
+
+def _code(error: DatabaseError) -> object:
+    cause = error.__cause__ or error
+    # psycopg 3 and psycopg 2 name it differently.
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state or (cause.args[0] if cause.args else None)
+
+
+def _unstorable(error: DatabaseError) -> bool:
+    return isinstance(error, DataError | OperationalError) and _code(error) in _UNSTORABLE
+
+
+def _say_if_missing(error: DatabaseError) -> None:
+    """Raise LedgerMissing where that is why a statement failed."""
+    if _code(error) in _MISSING or "no such table" in str(error):
+        raise LedgerMissing("guard's tables are not in this database: run `manage.py migrate`.") from error
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        _say_if_missing(error)
+        raise
+
+
+class _New(dict[str, Any]):
+    """Formats {new[column]} in an upsert's updates."""
+
+    def __init__(self, render: Callable[[str], str]) -> None:
+        self["new"] = _Columns(render)
+
+
+class _Columns:
+    def __init__(self, render: Callable[[str], str]) -> None:
+        self._render = render
+
+    def __getitem__(self, column: str) -> str:
+        return self._render(column)
+
+
+def _or(kind: Any, value: str, otherwise: Any) -> Any:
+    """A stored word, or the most cautious one where a newer guard wrote one that this guard does not know."""
+    try:
+        return kind(value)
+    except ValueError:
+        return otherwise
+
+
+def _alert_identity(glimpse: rows.Glimpse) -> str:
+    return identity(glimpse.table, glimpse.column, glimpse.call_site)

@@ -1,0 +1,93 @@
+"""AlterField that forbids NULL: NULLs that are there, and that arrive, stop nobody, and the end is as Django's."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import migrations as m
+from django.db import models
+
+from tests.integration.matrix.harness import Case, Deploy
+from tests.integration.matrix.test_remove import PARENT, char, fk, item
+
+
+def altering(before, after, *base, null=False, **kwargs):
+    rows = (lambda made: made.create("Item", title="null")) if null else None
+    return Case([*base, item(("x", before))], [[m.AlterField("item", "x", after)]], rows=rows, **kwargs)
+
+
+def nothing(apps, editor):
+    pass
+
+
+CASES = {
+    "with a default": altering(char(null=True), char(default="d'%")),
+    "with a default, NULLs there": altering(char(null=True), char(default="d"), null=True, fills=True),
+    "with a default for once": Case(
+        [item(("x", models.IntegerField(null=True)))],
+        [[m.AlterField("item", "x", models.IntegerField(default=3), preserve_default=False)]],
+        rows=lambda made: made.create("Item", title="null"),
+        fills=True,
+    ),
+    "without a default": altering(models.IntegerField(null=True), models.IntegerField()),
+    "wider at the same time": altering(char(null=True), char(max_length=90, default="d")),
+    "indexed": altering(models.IntegerField(null=True, db_index=True), models.IntegerField(default=1, db_index=True)),
+    "unique": altering(char(null=True, unique=True), char(unique=True)),
+    "json": altering(models.JSONField(null=True), models.JSONField(default=dict)),
+    "text": altering(models.TextField(null=True), models.TextField(blank=True, default="")),
+    "a uuid": altering(models.UUIDField(null=True), models.UUIDField(default=uuid.uuid4)),
+    "foreign key": altering(fk(null=True), fk(), PARENT),
+    "foreign key with default": altering(fk(null=True), fk(default=1), PARENT),
+    "a many-to-many field": Case(
+        [PARENT, item(("ps", models.ManyToManyField("app.parent")), ("x", char(null=True)))],
+        [
+            [m.AlterField("item", "ps", models.ManyToManyField("app.parent", blank=True))],
+            [m.AlterField("item", "x", char(default="d"))],
+        ],
+    ),
+    "then widened": Case(
+        [item(("x", char(null=True)), ("y", char(null=True)))],
+        [
+            [m.AlterField("item", "x", char(default="d"))],
+            [
+                m.AlterField("item", "x", char(max_length=50, default="d")),
+                m.AlterField("item", "y", char(max_length=50, null=True)),
+            ],
+        ],
+        rows=lambda made: made.create("Item", title="null"),
+        fills=True,
+    ),
+    "then removed": Case(
+        [item(("x", char(null=True)))],
+        [[m.AlterField("item", "x", char(default="d"))], [m.RemoveField("item", "x")]],
+    ),
+    "then nullable again": Case(
+        [item(("x", char(null=True)))],
+        [[m.AlterField("item", "x", char(default="d"))], [m.AlterField("item", "x", char(null=True))]],
+    ),
+    "added, filled, required": Case(
+        [PARENT, item()],
+        [
+            [
+                m.AddField("item", "x", models.UUIDField(null=True)),
+                m.AddField("item", "y", char(null=True)),
+                m.AddField("item", "up", fk(null=True)),
+            ],
+            [m.RunPython(nothing, nothing), m.RunSQL(m.RunSQL.noop, m.RunSQL.noop)],
+            [
+                m.AlterField("item", "x", models.UUIDField(default=uuid.uuid4, unique=True)),
+                m.AlterField("item", "y", char(default="y")),
+                m.AlterField("item", "y", char(default="y", max_length=50)),
+            ],
+        ],
+    ),
+    "NULLs there and no default": altering(
+        models.IntegerField(null=True), models.IntegerField(), null=True, outcome="stuck"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_required_beside_old_code(alias: str, name: str) -> None:
+    Deploy(alias, CASES[name]).run()

@@ -1,0 +1,9 @@
+"""Runs the management commands of the project that the runtime's tests run."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+execute_from_command_line(sys.argv)

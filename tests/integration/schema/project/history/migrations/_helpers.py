@@ -1,0 +1,1 @@
+"""Not a migration: Django passes by what begins with an underscore."""

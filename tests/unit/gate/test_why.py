@@ -1,0 +1,223 @@
+"""What `guard why` says of each of the twelve conditions: met, not met, not readable, and waived where it can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from guard.gate.status import judged_view, why_lines
+from guard.gate.verdict import NAMES, WITNESSES, Evidence, Verdict, Waiver, decide
+from guard.ledger.rows import InstanceKind, InstanceState
+from tests.unit.gate.cases import DAY, EPOCH, HOUR, MINUTE, NOW, OLD, POLICY, evidence, gone, instance, lost, sighting
+from tests.unit.gate.cases import spoilt as with_more
+
+
+@dataclass(frozen=True)
+class Row:
+    """One condition."""
+
+    name: str
+    #: Where it is not met.
+    not_met: Evidence
+    #: What is said then, without what other conditions say of the same evidence.
+    says: str
+    #: The witness without which nobody knows.
+    witness: str
+    #: Whether an operator's word can stand for it.
+    waivable: bool = True
+
+
+TABLE = {
+    1: Row(
+        "The fleet is known",
+        evidence(instances=(gone("o1", ago=2 * DAY),)),
+        "No server or worker of a release that does not declare shop_book.isbn has been seen at work since this was "
+        "slated 3 days ago. Clears when the new release runs.",
+        "instances",
+    ),
+    2: Row(
+        "No live instance relies on it",
+        with_more(instance("o2", "old", registered_at=NOW - 30 * HOUR)),
+        "1 instance of release 1 (web) runs with models that declare shop_book.isbn; the first started 30 hours ago. "
+        "Clears when it has stopped.",
+        "footprints",
+    ),
+    3: Row(
+        "No lost instance relies on it",
+        with_more(lost("o2", ago=3 * MINUTE)),
+        "1 instance of release 1 (web) stopped renewing without saying that it is gone, and may come back; the last "
+        "word came 4 minutes ago. Clears when it comes back and stops, is forgotten (`manage.py guard forget`), or "
+        "stays silent for 24 hours, in 24 hours.",
+        "footprints",
+    ),
+    4: Row(
+        "No recurring workload last ran with code that relies on it",
+        with_more(gone("o2", ago=4 * DAY, kind=InstanceKind.COMMAND, workload="command:digest", recurring=True)),
+        "Workload command:digest last ran with release 1, which relies on column shop_book.isbn, 4 days ago. Clears "
+        "when it has run with a release that does without, or has not run for 35 days, in 31 days.",
+        "instances",
+    ),
+    5: Row(
+        "Every live instance watches it",
+        with_more(instance("n3", flushed_epoch=EPOCH - 1)),
+        "1 instance of release 2 (web) has not reported since shop_book.isbn was slated. Clears at the next heartbeat.",
+        "instances",
+    ),
+    6: Row(
+        "Nothing has touched it for the quiet period",
+        evidence(sightings=(sighting(ago=4 * MINUTE),)),
+        "Release 2 (web) read shop_book.isbn at shop/views.py:12 in index, last 4 minutes ago. Clears when nothing has "
+        "touched it for 1 hour, in 56 minutes.",
+        "sightings",
+    ),
+    7: Row(
+        "No release that relies on it was live within the roll-back window",
+        with_more(gone("o2", ago=5 * HOUR)),
+        "Release 1 may be rolled back to: it was live 5 hours ago. Clears when it has not been live for 24 hours, in "
+        "19 hours.",
+        "footprints",
+    ),
+    8: Row(
+        "No late write is unacknowledged",
+        evidence(late_writes=2),
+        "2 late writes went to shop_book.isbn after a data migration had copied it, and new code does not see them. "
+        "Clears when the copy has been made again, or somebody has acknowledged them (`manage.py guard allow`).",
+        "late-writes",
+    ),
+    9: Row(
+        "No stranger is connected",
+        evidence(strangers=("psql of user reporting",)),
+        "psql of user reporting is connected and belongs to no instance. Clears when its session has closed.",
+        "sessions",
+    ),
+    10: Row(
+        "Nothing else in the database depends on it",
+        evidence(dependents=("view shop_titles",)),
+        "view shop_titles depends on shop_book.isbn, and this step would break or destroy it. Clears when a migration "
+        "has changed or dropped it.",
+        "dependents",
+        waivable=False,
+    ),
+    11: Row(
+        "The ledger is this environment's own",
+        evidence(environment="staging"),
+        "The ledger belongs to environment 'staging', and this is 'production'. Clears when `manage.py guard adopt` "
+        "has been run here.",
+        "environment",
+        waivable=False,
+    ),
+    12: Row(
+        "The code that takes it does without it",
+        evidence(taker_footprint=OLD),
+        "The code that would take this step declares shop_book.isbn itself. Clears when newer code takes it.",
+        "footprints",
+        waivable=False,
+    ),
+}
+
+numbers = pytest.mark.parametrize("number", TABLE)
+
+
+def judged(found: Evidence) -> Verdict:
+    return decide(found, POLICY)
+
+
+def why(found: Evidence) -> list[str]:
+    users = [i for i in found.instances if i.digest == "old" and i.state is not InstanceState.GONE]
+    view = judged_view(judged(found), users, found.sightings, found.now, keep_for=POLICY.keep_for)
+    return why_lines(view, found.now)
+
+
+def block(found: Evidence, number: int) -> tuple[str, list[str]]:
+    """The line of a condition, and those under it."""
+    lines = why(found)
+    (start,) = [n for n, line in enumerate(lines) if f"] {number:>2} " in line]
+    end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith("  [")), len(lines))
+    return lines[start].strip(), [line.strip() for line in lines[start + 1 : end]]
+
+
+def test_the_table_has_all_twelve() -> None:
+    assert {number: row.name for number, row in TABLE.items()} == NAMES
+    assert all(number in WITNESSES[row.witness] for number, row in TABLE.items())
+
+
+@numbers
+def test_met(number: int) -> None:
+    assert judged(evidence()).clear
+    assert block(evidence(), number) == (f"[yes] {number:>2} {TABLE[number].name}", [])
+
+
+@numbers
+def test_not_met(number: int) -> None:
+    row = TABLE[number]
+
+    assert not judged(row.not_met).clear
+    head, said = block(row.not_met, number)
+    assert (head, said) == (f"[NO ] {number:>2} {row.name}", [row.says])
+
+
+@numbers
+def test_not_readable(number: int) -> None:
+    row = TABLE[number]
+    blind = evidence(unreadable=(row.witness,))
+
+    assert not judged(blind).clear
+    what = row.witness.replace("-", " ")
+    assert block(blind, number) == (
+        f"[not readable] {number:>2} {row.name}",
+        [
+            f"The {what} could not be read, and what cannot be read is no evidence. Clears when this process can read "
+            "that."
+        ],
+    )
+
+
+@numbers
+def test_waived_or_not_to_be_waived(number: int) -> None:
+    row = TABLE[number]
+    codes = [blocker.code for blocker in judged(row.not_met).blockers]
+    waivers = tuple(Waiver(code, "The fleet is off.", NOW + 3 * HOUR, actor="ann@ops") for code in codes)
+    waived = replace(row.not_met, waivers=waivers)
+
+    assert judged(waived).clear is row.waivable
+    mark = "waived" if row.waivable else "NO "
+    by = " Waived by ann@ops for 3 hours more: The fleet is off." if row.waivable else ""
+    assert block(waived, number) == (f"[{mark}] {number:>2} {row.name}", [row.says + by])
+
+
+def test_what_comes_before_all_conditions_stands_above_them() -> None:
+    frozen = evidence(applied=False, frozen_by="ann (sale)", frozen_until=NOW + HOUR)
+
+    assert why(frozen)[1:4] == [
+        "  [NO ]    Ann (sale) has said that nothing is to be taken. Clears when the freeze ends, in 1 hour.",
+        "  [NO ]    Migration shop.0002_remove_isbn is not recorded as applied. Clears when `manage.py migrate` has "
+        "applied it.",
+        "  [yes]  1 The fleet is known",
+    ]
+
+
+def test_who_relies_on_it_and_what_touched_it_stand_above_the_conditions() -> None:
+    found = with_more(
+        instance("o2", "old"),
+        lost("o3", ago=HOUR),
+        sightings=(
+            sighting(ago=4 * MINUTE),
+            sighting(ago=9 * DAY, call_site="", shape="", route="", folded=4, count=70),
+        ),
+    )
+
+    assert why(found)[:5] == [
+        "shop_book.isbn: waiting (shop.0002_remove_isbn; slated 3 days ago)",
+        "  used by release 1, web: 2 instances, 1 of them lost, last seen 10 seconds ago",
+        "  read 3 times at shop/views.py:12 in index (/), release 2, last 4 minutes ago",
+        "    SELECT isbn FROM shop_book",
+        "  read 70 times on that day, release 2, last 9 days ago",
+    ]
+
+
+def test_a_warning_is_no_condition() -> None:
+    star = evidence(sightings=(sighting(ago=4 * MINUTE, star=True),))
+
+    assert judged(star).clear
+    assert why(star)[-1].startswith("  note: Release 2 (web) read shop_book.isbn at shop/views.py:12 in index")

@@ -1,0 +1,208 @@
+"""The heart with real threads: when it beats, and that it always lets go."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import pytest
+
+from guard.runtime import grumble, heartbeat
+from guard.runtime.heartbeat import Heart
+
+
+class Counter:
+    """Counts calls, and lets a test wait for the next one."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+        self._called = threading.Semaphore(0)
+
+    def __call__(self) -> None:
+        self.threads.append(threading.current_thread())
+        self._called.release()
+
+    def wait(self) -> None:
+        assert self._called.acquire(timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_grumbles() -> None:
+    grumble._last.clear()
+
+
+def test_it_beats_in_a_thread_of_its_own_and_says_farewell_there() -> None:
+    beat, farewell = Counter(), Counter()
+    heart = Heart(beat, farewell, lambda: 0.01)
+    heart.start()
+    heart.start()
+    beat.wait()
+    heart.stop()
+    assert len({thread.ident for thread in [*beat.threads, *farewell.threads]}) == 1
+    assert beat.threads[0] is not threading.current_thread()
+    assert beat.threads[0].daemon
+    assert len(farewell.threads) == 1
+    heart.stop()
+    assert len(farewell.threads) == 1
+
+
+def test_waking_it_brings_the_next_beat_forward() -> None:
+    beat = Counter()
+    heart = Heart(beat, Counter(), lambda: 3_600.0)
+    heart.start()
+    heart.wake()
+    beat.wait()
+    heart.stop()
+    assert len(beat.threads) == 1
+
+
+def test_it_beats_at_most_once_a_second_however_often_it_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "SHORTEST", 0.3)
+    at: list[float] = []
+    heart = Heart(lambda: at.append(time.monotonic()), Counter(), lambda: 3_600.0)
+    heart.start()
+    deadline = time.monotonic() + 10
+    while len(at) < 3 and time.monotonic() < deadline:
+        heart.wake()
+        time.sleep(0.001)
+    heart.stop()
+    assert len(at) >= 3
+    assert all(later - earlier >= 0.3 for earlier, later in itertools.pairwise(at))
+
+
+def test_stopping_is_bounded_though_a_beat_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "FAREWELL", 0.2)
+    begun, free = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        free.wait(10)
+
+    heart = Heart(hang, Counter(), lambda: 0.0)
+    heart.start()
+    assert begun.wait(10)
+    started = time.monotonic()
+    heart.stop()
+    assert time.monotonic() - started < 2
+    free.set()
+
+
+def test_a_thread_that_died_is_started_again_by_a_request() -> None:
+    beat = Counter()
+    heart = Heart(beat, Counter(), lambda: 3_600.0)
+    heart.start()
+    # What a fork leaves behind: the object without its thread.
+    heart._thread = threading.Thread(target=lambda: None)
+    heart.attend()
+    heart.wake()
+    beat.wait()
+    assert beat.threads[0].name == "guard-heartbeat"
+    heart.stop()
+
+
+def test_a_request_does_not_beat_while_the_thread_does() -> None:
+    beat = Counter()
+    heart = Heart(beat, Counter(), lambda: 3_600.0)
+    heart.start()
+    heart.attend()
+    heart.stop()
+    assert beat.threads == []
+
+
+def test_requests_beat_where_the_thread_does_not_run() -> None:
+    # As under uWSGI without enable-threads: it was started, it is alive, and it never runs.
+    beat, stuck = Counter(), threading.Event()
+    heart = Heart(beat, Counter(), lambda: 0.0)
+    heart._thread = threading.Thread(target=stuck.wait, args=(10,), daemon=True)
+    heart._thread.start()
+    heart.attend()
+    assert beat.threads == [threading.current_thread()]
+    stuck.set()
+
+
+def test_requests_beat_when_due_where_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    interval = 3_600.0
+    beat, farewell = Counter(), Counter()
+    heart = Heart(beat, farewell, lambda: interval)
+    heart.start()
+    heart.attend()
+    assert beat.threads == []
+    heart.wake()
+    heart.attend()
+    assert beat.threads == [threading.current_thread()]
+    interval = 0.0
+    heart._schedule()
+    heart.attend()
+    assert len(beat.threads) == 2
+    heart.stop()
+    assert farewell.threads == [threading.current_thread()]
+    assert len(caplog.records) == 1
+
+
+def test_a_subscriber_that_exits_does_not_end_the_beats() -> None:
+    beats = Counter()
+
+    def beat() -> None:
+        beats()
+        raise SystemExit
+
+    heart = Heart(beat, Counter(), lambda: 0.0)
+    heart.start()
+    beats.wait()
+    beats.wait()
+    heart.stop()
+
+
+def test_nothing_beats_after_the_end() -> None:
+    beat = Counter()
+    heart = Heart(beat, Counter(), lambda: 0.0)
+    heart.stop()
+    heart.start()
+    heart.attend()
+    assert beat.threads == []
+
+
+def test_a_request_that_ends_when_a_beat_is_nearly_due_makes_it_and_the_thread_does_not() -> None:
+    beat, rides = Counter(), Counter()
+    interval = 3_600.0
+
+    def ride() -> bool:
+        rides()
+        return True
+
+    heart = Heart(beat, Counter(), lambda: interval, ride)
+    heart.start()
+    heart.attend()
+    assert rides.threads == []
+    due = heart._next = time.monotonic() + 0.3
+    heart.attend()
+    assert rides.threads == [threading.current_thread()]
+    assert heart._next > due
+    # Once it is made, it is not due again.
+    heart.attend()
+    assert len(rides.threads) == 1
+    heart.stop()
+    assert beat.threads == []
+
+
+def test_a_beat_that_cannot_ride_is_tried_once_and_left_to_the_thread() -> None:
+    beat, rides = Counter(), Counter()
+
+    def ride() -> bool:
+        rides()
+        return False
+
+    heart = Heart(beat, Counter(), lambda: 3_600.0, ride)
+    heart._next = time.monotonic() + 1_000
+    heart._thread = threading.current_thread()
+    for _ in range(3):
+        heart.attend()
+    assert len(rides.threads) == 1
+    assert beat.threads == []

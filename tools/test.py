@@ -1,0 +1,130 @@
+"""Runs ruff, mypy and every test, on each Python that the project is tested with, and says what was left out.
+
+GUARD_TEST_POSTGRES, GUARD_TEST_MARIADB   "host:port" of a server whose superuser (postgres, root) needs no password;
+                                          defaults: the usual ports of this machine; empty: do without
+GUARD_TEST_BROKER                         where Celery's messages go; default: amqp://guest:guest@127.0.0.1:5672//
+GUARD_TEST_REQUIRE=1                      a database or broker that cannot be had is a failure
+GUARD_TEST_SOAK=200 GUARD_TEST_SEED=2     more rounds of random faults, in another order
+GUARD_TEST_PYTHONS="3.11 3.13"            other Pythons than 3.11 and the newest
+GUARD_TEST_WORKERS=4                      how many tests run at a time; most of them wait for processes and servers
+GUARD_TEST_BREADTH=newest                 how widely tests of whole processes and deploys run. "newest": on every
+                                          database with the newest Python, on one, in turn, with the other; "all": on
+                                          every one with each; else each test once, Pythons and databases in turn
+GUARD_BENCH_BEATS=180000                  beats of a fleet of 10,000 that are measured: an hour's worth
+PYTEST_ARGS                               further arguments for pytest
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from environments import ROOT, Interpreter, address, debian, interpreters, listens, say, test
+
+VENDORS = {"postgres": "PostgreSQL", "mariadb": "MariaDB"}
+PGBOUNCER = partial(shutil.which, "pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+DRIVERS = {"postgres": "psycopg", "mariadb": "MySQLdb"}
+
+
+def chosen(found: list[Interpreter]) -> list[Interpreter]:
+    """3.11, the last that runs only Django 5.2, and the newest; or those that the environment names."""
+    wanted = os.environ.get("GUARD_TEST_PYTHONS", "").split()
+    if wanted:
+        return [each for each in found if f"3.{each.minor}" in wanted]
+    newest = [each for each in found if each.minor >= 12][:1]
+    return [each for each in found if each.minor == 11] + newest
+
+
+def run(python: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
+    """Run a module of the environment; what went wrong, or nothing."""
+    say(f"\n$ {' '.join(arguments)}   ({python.parents[1].name})")
+    code = subprocess.run([python, "-m", *arguments], cwd=ROOT, env=os.environ | dict(environ or {})).returncode
+    return f"{arguments[0]} exited {code}" if code else ""
+
+
+def main() -> int:
+    """Run everything, then say what came of it; 0 if nothing failed."""
+    began = time.monotonic()
+    require = os.environ.get("GUARD_TEST_REQUIRE") == "1"
+    failures: list[str] = []
+    notes: list[str] = []
+    absent: set[str] = set()
+    for vendor, name in VENDORS.items():
+        variable, where = address(vendor)
+        if not listens(vendor):
+            absent.add(vendor)
+            (failures if require else notes).append(f"{name}: no server answers at {where or '(empty)'} ({variable})")
+    pythons = chosen(interpreters())
+    for minor, django in (("3.11", "5.2"), ("3.12 or newer", "6.1")):
+        if not os.environ.get("GUARD_TEST_PYTHONS") and not any(each.django == django for each in pythons):
+            notes.append(f"Django {django}: no usable Python {minor} on this machine")
+    if not pythons:
+        failures.append("no usable Python was found")
+    if not (PGBOUNCER() or (debian("pgbouncer") and PGBOUNCER())):
+        notes.append("pgbouncer is not installed: the main job does not pass through it (Debian: pgbouncer)")
+    with ThreadPoolExecutor() as pool:
+        environments = [pool.submit(test, interpreter, mariadb="mariadb" not in absent) for interpreter in pythons]
+    made: list[tuple[Interpreter, str, Path]] = []
+    for interpreter, environment in zip(pythons, environments, strict=True):
+        name = f"Python 3.{interpreter.minor}, Django {interpreter.django}"
+        try:
+            python = environment.result()
+        except subprocess.CalledProcessError as error:
+            failures.append(f"{name}: the environment could not be made: {error}")
+            continue
+        made.append((interpreter, name, python))
+        for vendor in VENDORS.keys() - absent:
+            if subprocess.run([python, "-c", f"import {DRIVERS[vendor]}"], stderr=subprocess.DEVNULL).returncode:
+                (failures if require else notes).append(f"{name}: no driver for {VENDORS[vendor]}")
+    breadth = os.environ.get("GUARD_TEST_BREADTH", "")
+    newest = max((interpreter.minor for interpreter, _, _ in made), default=0)
+    # Turns are counted from the newest, which runs last.
+    for turn, (interpreter, name, python) in reversed([*enumerate(reversed(made))]):
+        commands: list[tuple[str, ...]] = []
+        environ: dict[str, str] = {}
+        newest_one = interpreter.minor == newest
+        if newest_one:
+            commands += [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)]
+        if breadth != "all" and not (newest_one and breadth == "newest"):
+            shares = 1 if breadth == "newest" else len(made)
+            environ = {
+                "GUARD_TEST_BREADTH": "one",
+                "GUARD_TEST_TURN": str(turn),
+                "GUARD_TEST_SHARES": str(shares),
+            }
+            notes.append(
+                f"{name}: long tests on more than one database"
+                + (" and with more than one Python" if shares > 1 else "")
+                + " (GUARD_TEST_BREADTH=all: on all)"
+            )
+        # Hundreds of processes import it, and none of them writes bytecode.
+        commands.append(("compileall", "-q", "guard", "sampleapp", "tests"))
+        workers = os.environ.get("GUARD_TEST_WORKERS", "4")
+        commands.append(("pytest", "-q", "-n", workers, *shlex.split(os.environ.get("PYTEST_ARGS", ""))))
+        for arguments in commands:
+            if problem := run(python, *arguments, environ=environ):
+                failures.append(f"{name}: {problem}")
+    say("")
+    say(
+        f"{len(pythons)} environments in {time.monotonic() - began:.0f} s: "
+        + ", ".join(f"Python 3.{each.minor} with Django {each.django}" for each in pythons)
+    )
+    for note in notes:
+        say(f"NOT RUN  {note}")
+    for failure in failures:
+        say(f"FAILED   {failure}")
+    if not failures:
+        say("Everything that ran passed.")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
