@@ -1,8 +1,9 @@
 # Needs nothing but make and a Python from 3.11 on: each target makes the virtual environment that it runs in.
 #
 #   make demo              one deploy without guard and with it, under load (DB=postgres, DB=mariadb: on a server)
-#   make test              ruff, mypy and every test; see tools/test.py for its variables
+#   make test              ruff, mypy, the docs and every test; see tools/test.py for its variables
 #   make lint              ruff and mypy only
+#   make docs              builds docs/_build/html, with warnings as errors, and checks links and spelling
 #   make bench             what guard costs per statement, a fleet's beats (GUARD_BENCH_BEATS=180000: an hour's worth),
 #                          and readers beside DDL and a long transaction (GUARD_BENCH_LOCK_SECONDS=6, GUARD_BENCH_ROWS=1000000)
 #   make histories         upgrades published apps under guard through their own histories (PROJECT=wagtail, DB=…)
@@ -13,7 +14,7 @@ PYTHON ?= $(shell tools/pythons | sed -n '1s/^[^ ]* //p')
 
 PROJECT ?= wagtail
 
-.PHONY: demo test lint bench histories clean python
+.PHONY: demo test lint docs bench histories clean python
 
 demo: python
 	@environment=$$($(PYTHON) tools/environments.py demo $(DB)) && exec $$environment -m sampleapp.demo --db $(DB)
@@ -25,6 +26,9 @@ lint: python
 	@environment=$$($(PYTHON) tools/environments.py test) && \
 	$$environment -m ruff check && $$environment -m ruff format --check && exec $$environment -m mypy
 
+docs: python
+	@environment=$$($(PYTHON) tools/environments.py test) && exec $$environment -m tools.docs
+
 bench: python
 	@environment=$$($(PYTHON) tools/environments.py test) && exec $$environment -m pytest tests/benchmarks -m bench -s -q
 
@@ -33,7 +37,7 @@ histories: python
 	exec $$environment -m tests.histories.upgrade $(DB) $(PROJECT) $(FROM)
 
 clean:
-	rm -rf .venv-demo* .venv-test* .venv-histories* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv-demo* .venv-test* .venv-histories* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist docs/_build *.egg-info
 	find guard tests sampleapp tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:

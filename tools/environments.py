@@ -165,12 +165,12 @@ def demo(vendor: str) -> Path:
 
 
 def test(interpreter: Interpreter, *, mariadb: bool) -> Path:
-    """The interpreter of a test environment: everything that lint, types and tests need."""
+    """The interpreter of a test environment: everything that lint, types, docs and tests need."""
     extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
     return make(
         f".venv-test-3.{interpreter.minor}",
         interpreter,
-        [*groups("test", "lint"), *extras["postgres"]],
+        [*groups("test", "lint", "docs"), *extras["postgres"]],
         mariadb=mariadb,
     )
 

@@ -1,4 +1,4 @@
-"""Runs ruff, mypy and every test, on each Python that the project is tested with, and says what was left out.
+"""Runs ruff, mypy, the docs and every test, on each Python that the project is tested with, and says what was left out.
 
 GUARD_TEST_POSTGRES, GUARD_TEST_MARIADB   "host:port" of a server whose superuser (postgres, root) needs no password;
                                           defaults: the usual ports of this machine; empty: do without
@@ -92,7 +92,7 @@ def main() -> int:
         environ: dict[str, str] = {}
         newest_one = interpreter.minor == newest
         if newest_one:
-            commands += [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)]
+            commands += [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",), ("tools.docs",)]
         if breadth != "all" and not (newest_one and breadth == "newest"):
             shares = 1 if breadth == "newest" else len(made)
             environ = {

@@ -1,0 +1,1 @@
+"""Tests that hold the docs against what runs."""
