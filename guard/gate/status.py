@@ -11,9 +11,6 @@ from guard.gate import contract, evidence, messages, verdict
 from guard.gate.witnesses import sessions
 from guard.ledger import protocol, rows
 
-#: Grows when the shape of the JSON changes in a way that a reader must know.
-JSON_VERSION = 1
-
 _WORDS = {
     rows.StepState.WAITING: "waiting",
     rows.StepState.SEALED: "being taken",

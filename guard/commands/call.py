@@ -1,0 +1,120 @@
+"""One call of `manage.py guard`: its options, the databases that it concerns, and its output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.core.management.base import CommandError, OutputWrapper
+from django.db import DatabaseError, connections
+
+from guard.commands.exits import Exit
+from guard.gate import contract
+from guard.ledger import connecting, protocol, rows
+from guard.ledger.store import LedgerMissing
+
+#: Grows when the shape of the JSON changes in a way that a reader must know.
+JSON_VERSION = 1
+
+
+class Call:
+    """What a verb is given to work with."""
+
+    def __init__(self, out: OutputWrapper, options: Mapping[str, Any]) -> None:
+        self.out = out
+        self.options = options
+        #: Of several databases, those that could not be looked at, and why.
+        self.away: dict[str, str] = {}
+        self._several = False
+
+    @property
+    def json(self) -> bool:
+        """Whether the output is for machines."""
+        return bool(self.options["json"])
+
+    def aliases(self) -> tuple[str, ...]:
+        """The databases that this call is about. Raises CommandError where there are none."""
+        database: str | None = self.options["database"]
+        if database is None:
+            found = connecting.guarded_aliases()
+            if not found:
+                raise CommandError("No database is guarded: see `manage.py check --deploy`.", returncode=Exit.ERROR)
+            self._several = len(found) > 1
+            return found
+        if database not in connections.settings:
+            raise CommandError(f"There is no database {database!r} in DATABASES.", returncode=Exit.USAGE)
+        return (database,)
+
+    @contextmanager
+    def gate(self, alias: str) -> Iterator[contract.Contractor | None]:
+        """The gate of a database; None where it is one of several, and cannot be looked at: the others go on."""
+        with ExitStack() as stack:
+            gate: contract.Contractor | None = None
+            try:
+                gate = stack.enter_context(contract.contractor(alias))
+                if not gate.ledger.exists():
+                    raise LedgerMissing(
+                        f"Database {alias} has no ledger yet: run `manage.py migrate --database {alias}`."
+                    )
+            except (DatabaseError, LedgerMissing) as error:
+                if not self._several:
+                    raise
+                self.away[alias] = first_line(error)
+                gate = None
+            else:
+                # It may have come back since `contract --wait` last looked.
+                self.away.pop(alias, None)
+            yield gate
+
+    def gates(self, *, settle: bool = True) -> Iterator[contract.Contractor]:
+        """The gate of each database that can be looked at, one after the other; what was left behind is settled."""
+        for alias in self.aliases():
+            with self.gate(alias) as gate:
+                if gate is None:
+                    continue
+                if settle:
+                    gate.settle()
+                yield gate
+
+    def not_seen(self) -> list[str]:
+        """What to say of the databases that could not be looked at."""
+        return [f"Database {alias} was left out: {why}" for alias, why in sorted(self.away.items())]
+
+    def say(self, line: str) -> None:
+        """One line for people."""
+        self.out.write(line)
+        self.out.flush()
+
+    def answer(self, data: Mapping[str, Any]) -> None:
+        """The whole output, for machines."""
+        self.out.write(json.dumps({"version": JSON_VERSION, **data}, indent=2, sort_keys=True))
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def unknown(target: str, known: set[str]) -> CommandError:
+    """Nothing that an operator can have meant."""
+    if not known:
+        return CommandError(f"There is no contract step for {target}: nothing waits here.", returncode=Exit.USAGE)
+    return CommandError(
+        f"There is no contract step for {target}. There are: {', '.join(sorted(known))}.", returncode=Exit.USAGE
+    )
+
+
+def find(gate: contract.Contractor, target: str) -> rows.Step | None:
+    """The step that an operator means: of several with one name, what is set aside, then what still waits.
+
+    A column may have been removed more than once, and a later one of its name may keep a default for old code.
+    """
+    same = [step for step in gate.ledger.steps() if step.target.casefold() == target.casefold()]
+
+    def weight(step: rows.Step) -> tuple[bool, bool, bool, int]:
+        unfinished = step.state not in (rows.StepState.DONE, rows.StepState.WITHDRAWN)
+        return step.state is rows.StepState.ASIDE, unfinished, step.kind in protocol.REMOVING, step.id
+
+    return max(same, key=weight, default=None)
