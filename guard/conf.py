@@ -76,7 +76,7 @@ class OnStaleAccess(StrEnum):
 
 
 #: Witnesses that an operator may ask for beside the usual ones.
-WITNESSES = ("sessions",)
+WITNESSES = ("sessions", "dependents")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Config:
     debt_after: float = 14 * 86_400.0
     on_mismatch: OnMismatch = OnMismatch.REFUSE
     on_stale_access: OnStaleAccess = OnStaleAccess.RECORD
-    #: By name, with patterns of who is known to it and may be there.
+    #: By name, with patterns of what they pass over: known sessions, kinds of dependents.
     witnesses: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     environment: str | None = None
     #: Phases of whole migrations, by "app.name".
@@ -189,7 +189,10 @@ def _witnesses(value: object) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for name, allowed in value.items() if isinstance(value, Mapping) else [("", None)]:
         if name not in WITNESSES or not isinstance(allowed, list | tuple) or not all(map(_is_text, allowed)):
-            raise _Bad('a dictionary of witnesses and who may be there, such as {"sessions": ["metabase*"]}, or None')
+            raise _Bad(
+                'a dictionary of witnesses and what they are to pass over, such as {"sessions": ["metabase*"], '
+                '"dependents": []}, or None'
+            )
         found[name] = tuple(allowed)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,9 @@ from guard.gate.witnesses import sessions
 from guard.ledger import orders, protocol, rows
 from guard.ledger.store import Ledger
 from guard.schema.footprint import Footprint
+
+#: Key of the payload of a migration that is held whole: what it takes away, as [table, column] or [table, ""].
+TAKES = "takes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +98,15 @@ def gather(ledger: Ledger, step: rows.Step, fleet: Fleet, taker: Taker | None) -
     if footprint is None:
         # Judged as if by the newest release: the question is what the others do.
         footprint = Footprint({}, frozenset(protocol.names(step)), step.project)
-    dependents: tuple[str, ...] = ()
+    around = witnesses.Around(())
     unreadable: tuple[str, ...] = ()
     try:
         if step.kind is rows.StepKind.COLUMN:
-            dependents = witnesses.dependents(ledger.connection, step.table, step.aside_name or step.column)
+            around = witnesses.of_column(ledger.connection, step.table, step.aside_name or step.column)
         elif step.kind is rows.StepKind.TABLE:
-            dependents = witnesses.of_table(ledger.connection, step.aside_name or step.table, _leftovers(ledger))
+            around = witnesses.of_table(ledger.connection, step.aside_name or step.table, _leftovers(ledger))
+        elif step.kind is rows.StepKind.MIGRATION:
+            around = witnesses.of_migration(ledger.connection, step.payload.get(TAKES, ()), _leftovers(ledger))
     except DatabaseError:
         unreadable = ("dependents",)
     sightings = ledger.sightings(step.table, step.column) if step.kind in protocol.REMOVING else ()
@@ -118,7 +124,9 @@ def gather(ledger: Ledger, step: rows.Step, fleet: Fleet, taker: Taker | None) -
         environment=fleet.environment or None,
         taker_footprint=footprint,
         taker_id=taker.instance if taker else "",
-        dependents=dependents,
+        dependents=around.others,
+        unseen=_unseen(around.unseen),
+        own=around.own,
         unreadable=(*fleet.unreadable, *unreadable),
         waivers=_waivers(fleet.orders, step),
         **_frozen(fleet.orders),
@@ -126,6 +134,16 @@ def gather(ledger: Ledger, step: rows.Step, fleet: Fleet, taker: Taker | None) -
         strangers=fleet.strangers,
         proven_closed=fleet.proofs.closed,
         applied=bool(fleet.applied.intersection(protocol.names(step))),
+    )
+
+
+def _unseen(found: Iterable[verdict.Unseen]) -> tuple[verdict.Unseen, ...]:
+    """What cannot be read blocks where the operator has asked for this witness, but for what that excepts."""
+    excepted = conf.get().witnesses.get("dependents")
+    if excepted is None:
+        return tuple(found)
+    return tuple(
+        replace(each, blocks=not any(fnmatch.fnmatchcase(each.kind, kind) for kind in excepted)) for each in found
     )
 
 

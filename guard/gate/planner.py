@@ -271,6 +271,9 @@ class Planner:
             app=judgement.app,
             migration=judgement.name,
             replaced_by=self._replaced_by(key),
+            payload={
+                evidence.TAKES: sorted({(t.table, t.column) for judged in judgement.operations for t in judged.takes})
+            },
         )
 
     # Refusing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +55,7 @@ def _plain(step: rows.Step, keep_for: float) -> dict[str, Any]:
         "blockers": [],
         "conditions": [],
         "warnings": [],
+        "goes_with_it": [],
     }
 
 
@@ -104,11 +106,13 @@ def judged_view(
             "since": blocker.since,
             "clears": blocker.clears,
             "by": blocker.by,
+            "definition": blocker.definition or None,
             "says": blocker.sentence(now),
         }
         for blocker in decided.blockers
     ]
     view["warnings"] = [warning.sentence(now) for warning in decided.warnings]
+    view["goes_with_it"] = list(decided.own)
     view["conditions"] = [
         {"number": c.number, "name": c.name, "state": c.state.value, "detail": list(c.detail)}
         for c in decided.conditions
@@ -244,6 +248,16 @@ def why_lines(step: dict[str, Any], now: float) -> list[str]:
     for condition in step["conditions"]:
         mark = {"met": "yes", "not met": "NO "}.get(condition["state"], condition["state"])
         lines.append(f"  [{mark}] {condition['number']:>2} {condition['name']}")
-        lines += [f"           {detail}" for detail in condition["detail"]]
+        for detail in condition["detail"]:
+            lines.append(f"           {detail}")
+            lines += _definition(step["blockers"], detail)
+    if step["goes_with_it"]:
+        lines.append(f"  goes with it: {', '.join(step['goes_with_it'])}")
     lines += [f"  note: {warning}" for warning in step["warnings"]]
     return lines
+
+
+def _definition(blockers: Sequence[dict[str, Any]], says: str) -> list[str]:
+    """The SQL of what a blocker names, on one line."""
+    found = next((each["definition"] for each in blockers if each["says"] == says and each["definition"]), "")
+    return [f"             {textwrap.shorten(found, 200, placeholder=' …')}"] if found else []

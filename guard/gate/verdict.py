@@ -73,6 +73,30 @@ class Waiver:
 
 
 @dataclass(frozen=True, slots=True)
+class Dependent:
+    """Something of others that depends on what a step takes."""
+
+    #: With its kind: "view public.totals".
+    name: str
+    #: What it is made of, as the database says it; empty where that says nothing.
+    definition: str = ""
+    #: What it depends on, where that is only a part of what the step takes: "table.column".
+    on: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A kind of thing that may depend on what a step takes, and that this role may not read."""
+
+    #: In the singular: "routine".
+    kind: str
+    #: The statement that would let it.
+    grant: str
+    #: Whether the operator has asked that nothing is taken until it can be read.
+    blocks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that the witnesses say about one step, read on the primary."""
 
@@ -103,7 +127,11 @@ class Evidence:
     #: The taker's instance, if it is one.
     taker_id: str = ""
     #: What outside guard's own leftovers depends on the target.
-    dependents: tuple[str, ...] = ()
+    dependents: tuple[Dependent, ...] = ()
+    #: What may depend on it and cannot be read.
+    unseen: tuple[Unseen, ...] = ()
+    #: Names of what is the target's own and goes with it.
+    own: tuple[str, ...] = ()
     #: Sessions that belong to no instance.
     strangers: tuple[str, ...] | None = ()
     #: LOST instances whose sessions are proven closed, by id.
@@ -141,6 +169,8 @@ class Blocker:
     count: int = 0
     #: Every condition that it leaves unmet, where it is more than one.
     also: frozenset[int] = frozenset()
+    #: What `who` is made of, where that is a thing in the database: SQL.
+    definition: str = ""
 
     @property
     def conditions(self) -> frozenset[int]:
@@ -218,6 +248,8 @@ class Verdict:
     waived: tuple[Blocker, ...] = ()
     #: Whether it is about erasing what is set aside.
     erases: bool = False
+    #: Names of what goes with the target: its own indexes, constraints, sequences.
+    own: tuple[str, ...] = ()
 
     @property
     def clear(self) -> bool:
@@ -722,15 +754,28 @@ class _Reader:
             )
 
     def dependents(self) -> None:
-        for name in self.evidence.dependents:
-            self.block(
-                "dependents",
-                10,
-                name,
-                f"depends on {self.step.target}, and this step would break or destroy it",
-                None,
-                "when a migration has changed or dropped it",
+        for each in self.evidence.dependents:
+            self.found.append(
+                Blocker(
+                    "dependents",
+                    10,
+                    each.name,
+                    f"depends on {each.on or self.step.target}, and this step would break or destroy it",
+                    None,
+                    "when a migration has changed or dropped it",
+                    definition=each.definition,
+                )
             )
+        for hidden in self.evidence.unseen:
+            blocker = Blocker(
+                "unseen-dependents",
+                10,
+                f"{hidden.kind}s",
+                f"cannot be seen by this database role, so that one of them may use {self.step.target} unnoticed",
+                None,
+                f"when the role may read them: {hidden.grant}",
+            )
+            (self.found if hidden.blocks else self.warnings).append(blocker)
 
     def environment(self) -> None:
         here, ledger = self.policy.environment, self.evidence.environment
@@ -774,6 +819,7 @@ class _Reader:
             conditions=tuple(self.condition(number, blockers, waived) for number in NAMES),
             waived=tuple(blocker for blocker, _ in waived),
             erases=erases,
+            own=self.evidence.own,
         )
 
     def condition(

@@ -296,6 +296,7 @@ def test_a_configured_release_comes_before_the_environments(monkeypatch: pytest.
         ({}, {}),
         ({"sessions": []}, {"sessions": ()}),
         ({"sessions": ("psql", "b*")}, {"sessions": ("psql", "b*")}),
+        ({"dependents": ["event"]}, {"dependents": ("event",)}),
     ],
 )
 def test_witnesses_are_named_with_who_is_known_to_them(value: object, found: object) -> None:

@@ -13,8 +13,10 @@ from guard.attribution.watchlist import Access
 from guard.gate.verdict import (
     Blocker,
     ConditionState,
+    Dependent,
     Evidence,
     Policy,
+    Unseen,
     Verdict,
     Waiver,
     decide,
@@ -185,7 +187,7 @@ CASES = {
     ),
     "10: a view": Case(
         10,
-        evidence(dependents=("view shop_titles",)),
+        evidence(dependents=(Dependent("view shop_titles"),)),
         "dependents",
         "view shop_titles depends on shop_book.isbn, and this step would break or destroy it. Clears when a migration "
         "has changed or dropped it.",
@@ -626,7 +628,7 @@ def test_a_tidy_step_asks_only_for_old_code_and_for_the_ledger() -> None:
         sightings=(sighting(ago=0), sighting(ago=0, star=True)),
         late_writes=3,
         strangers=("psql",),
-        dependents=("view v",),
+        dependents=(Dependent("view v"),),
         unreadable=("sightings", "sessions", "dependents", "late-writes"),
     )
 
@@ -658,7 +660,7 @@ def test_what_is_set_aside_is_erased_after_its_time_and_asks_again_who_relies_on
     for spoiler, code in [
         (spoilt(instance("o2", "old", state=InstanceState.REFUSED)), "live-instances"),
         (spoilt(lost("o2", ago=HOUR)), "lost-instances"),
-        (evidence(dependents=("view v",)), "dependents"),
+        (evidence(dependents=(Dependent("view v"),)), "dependents"),
         (evidence(environment="staging"), "environment"),
         (evidence(taker_footprint=OLD), "old-taker"),
         (evidence(unreadable=("dependents",)), "unreadable-dependents"),
@@ -687,7 +689,7 @@ def test_a_maintenance_window_asks_that_the_fleet_is_stopped_and_known() -> None
     for changes, code in [
         ({"instances": ()}, "old-code-never-seen"),
         ({"strangers": ("psql",)}, "strangers"),
-        ({"dependents": ("view v",)}, "dependents"),
+        ({"dependents": (Dependent("view v"),)}, "dependents"),
         ({"environment": "staging"}, "environment"),
         ({"taker_footprint": OLD}, "old-taker"),
         ({"instances": (gone("o1", ago=MINUTE), instance("o2", "old"))}, "live-instances"),
@@ -751,3 +753,29 @@ def test_ten_thousand_instances_and_a_hundred_thousand_sightings(capsys: pytest.
         "rollback-window",
     }
     assert len(verdict.blockers) < 100
+
+
+def test_what_cannot_be_seen_is_said_and_blocks_where_that_was_asked_for() -> None:
+    hidden = Unseen("routine", "GRANT SELECT ON `mysql`.`proc` TO 'app'@'%'")
+    sentence = (
+        "Routines cannot be seen by this database role, so that one of them may use shop_book.isbn unnoticed. Clears "
+        "when the role may read them: GRANT SELECT ON `mysql`.`proc` TO 'app'@'%'."
+    )
+
+    noted = decide(evidence(unseen=(hidden,)), POLICY)
+    asked = decide(evidence(unseen=(replace(hidden, blocks=True),)), POLICY)
+
+    assert noted.clear
+    assert [warning.sentence(NOW) for warning in noted.warnings] == [sentence]
+    assert sentences(asked) == [sentence]
+    assert codes(asked) == ["unseen-dependents"]
+
+
+def test_a_dependent_of_a_part_of_what_is_taken_names_that_part() -> None:
+    found = decide(evidence(dependents=(Dependent("view v", "SELECT isbn", on="shop_book.isbn2"),)), POLICY)
+
+    assert found.blockers[0].definition == "SELECT isbn"
+    assert sentences(found) == [
+        "view v depends on shop_book.isbn2, and this step would break or destroy it. Clears when a migration has "
+        "changed or dropped it."
+    ]

@@ -15,6 +15,7 @@ from guard.gate.verdict import (
     NAMES,
     WITNESSES,
     ConditionState,
+    Dependent,
     Evidence,
     Policy,
     Verdict,
@@ -188,7 +189,7 @@ def test_anything_else_that_speaks_against_it_never_clears(found: Evidence, poli
     worse: dict[str, dict[str, Any]] = {
         "late_writes": {"late_writes": found.late_writes + 1},
         "strangers": {"strangers": ("psql",)},
-        "dependents": {"dependents": ("view v",)},
+        "dependents": {"dependents": (Dependent("view v"),)},
         "taker": {"taker_footprint": None},
         "footprints": {"footprints": {"new": NEW}},
     }

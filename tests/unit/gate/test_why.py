@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from guard.gate.status import judged_view, why_lines
-from guard.gate.verdict import NAMES, WITNESSES, Evidence, Verdict, Waiver, decide
+from guard.gate.verdict import NAMES, WITNESSES, Dependent, Evidence, Verdict, Waiver, decide
 from guard.ledger.rows import InstanceKind, InstanceState
 from tests.unit.gate.cases import DAY, EPOCH, HOUR, MINUTE, NOW, OLD, POLICY, evidence, gone, instance, lost, sighting
 from tests.unit.gate.cases import spoilt as with_more
@@ -93,7 +93,7 @@ TABLE = {
     ),
     10: Row(
         "Nothing else in the database depends on it",
-        evidence(dependents=("view shop_titles",)),
+        evidence(dependents=(Dependent("view shop_titles"),)),
         "view shop_titles depends on shop_book.isbn, and this step would break or destroy it. Clears when a migration "
         "has changed or dropped it.",
         "dependents",
