@@ -57,6 +57,8 @@ def unopened(alias: str, *, answer_within: int | None = None) -> BaseDatabaseWra
 
         # A second connection from a small pool can starve it.
         options.pop("pool", None)
+        # Parameters that the server binds come with one statement at a time.
+        options.pop("server_side_binding", None)
         # Said explicitly: under the server's own default of REPEATABLE READ the gate would miss a new row.
         options["isolation_level"] = IsolationLevel.READ_COMMITTED
         options["connect_timeout"] = _connect_timeout(options)

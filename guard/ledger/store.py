@@ -65,6 +65,10 @@ class InstanceMissing(LedgerMissing):
     """The ledger has no row of this instance, or one that says it is GONE: it must register again."""
 
 
+class _FootprintMissing(Exception):
+    """The ledger has not stored this footprint yet."""
+
+
 class IdentityTaken(Exception):
     """Another process goes by this instance's id: both were one, and were cloned. It needs an id of its own."""
 
@@ -91,6 +95,31 @@ class Moment:
     #: The watch list's epoch.
     epoch: int
     environment: str
+
+
+#: A statement with its parameters.
+Statement = tuple[str, Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one statement answered: its rows, how many it found or changed, and the id that MySQL gives back."""
+
+    rows: list[tuple[Any, ...]]
+    count: int
+    last_id: int = 0
+
+
+class Conversation:
+    """A transaction under way: what its first statements answered, and what is to be sent with its COMMIT."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self._last: list[Statement] = []
+
+    def last(self, sql: str, params: Sequence[Any]) -> None:
+        """Send this with the COMMIT, in one round trip where that can be had: nothing of its answer is asked."""
+        self._last.append((sql, params))
 
 
 def identity(*parts: object) -> str:
@@ -220,14 +249,47 @@ class Ledger:
         return ", ".join(self.connection.ops.quote_name(name) for name in names)
 
     def _run(self, sql: str, params: Sequence[Any] = ()) -> int:
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return int(cursor.rowcount)
+        return self._ask(sql, params).count
 
     def _fetch(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._ask(sql, params).rows
+
+    def _ask(self, sql: str, params: Sequence[Any] = ()) -> Answer:
+        """One statement, in one round trip. No lock makes it wait for longer than LOCK_WAIT."""
+        if not self._stands_alone():
+            return self._send(sql, params)[0]
+        # The limit holds for this statement alone: behind a pooler, a setting of the session would be the next one's.
+        statements = [*_beginning(connecting.LOCK_WAIT, None), (sql, params), ("COMMIT", ())]
+        try:
+            return self._together(statements)[-2]
+        except BaseException:
+            self._end("ROLLBACK")
+            raise
+
+    def _stands_alone(self) -> bool:
+        """Whether a statement has no limits yet: those of MySQL, MariaDB and SQLite are their private connection's."""
+        connection = self.connection
+        if connection.vendor != "postgresql" or not connecting.is_private(connection):
+            return False
+        driver = connection.connection
+        return driver is None or driver.info.transaction_status.name == "IDLE"
+
+    def _send(self, sql: str, params: Sequence[Any] = ()) -> list[Answer]:
+        """One round trip; an answer for each statement in it."""
+        answers = []
         with self.connection.cursor() as cursor:
             cursor.execute(sql, params)
-            return list(cursor.fetchall())
+            while True:
+                found = [] if cursor.description is None else list(cursor.fetchall())
+                answers.append(Answer(found, int(cursor.rowcount), int(getattr(cursor, "lastrowid", 0) or 0)))
+                if self.connection.vendor != "postgresql" or not cursor.nextset():
+                    return answers
+
+    def _together(self, statements: Sequence[Statement]) -> list[Answer]:
+        """Several statements: on PostgreSQL in one round trip, of which each sees what was committed before it."""
+        if self.connection.vendor != "postgresql":
+            return [self._send(sql, params)[0] for sql, params in statements]
+        return self._send("; ".join(sql for sql, _ in statements), [p for _, params in statements for p in params])
 
     def insert(self, table: str, values: Mapping[str, Any]) -> None:
         """INSERT one row into one of the ledger's tables; texts are made storable."""
@@ -264,19 +326,23 @@ class Ledger:
             return "guard_gate" in self.connection.introspection.table_names(cursor)
 
     @contextmanager
-    def transaction(self, *, lock_wait: float = connecting.LOCK_WAIT, limit: float | None = None) -> Iterator[None]:
+    def transaction(
+        self, *first: Statement, lock_wait: float = connecting.LOCK_WAIT, limit: float | None = None
+    ) -> Iterator[Conversation]:
         """One short transaction on a private connection, READ COMMITTED; any failure rolls all of it back.
 
-        `lock_wait` and `limit` (of each statement, and of idling between two) are in seconds; MySQL and MariaDB count
-        idling, and waits for locks, in whole ones. Raises LedgerMissing, or the DatabaseError that it met.
+        `first`: statements that are sent with its BEGIN. `lock_wait` and `limit` (of each statement, and of idling
+        between two) are in seconds; MySQL and MariaDB count idling, and waits for locks, in whole ones. Raises
+        LedgerMissing, or the DatabaseError that it met.
         """
         bounded = self.connection.vendor == "mysql" and limit is not None
+        talk = Conversation()
         try:
             if bounded:
-                self._run(self._bounds(limit))
-            self._begin(lock_wait, limit)
-            yield
-            self._run("COMMIT")
+                self._send(self._bounds(limit))
+            talk.answers = self._begin(lock_wait, limit, first)
+            yield talk
+            self._together([*talk._last, ("COMMIT", ())])
         except BaseException as error:
             # A lock wait that times out on MariaDB undoes its statement only.
             self._end("ROLLBACK")
@@ -287,23 +353,11 @@ class Ledger:
             if bounded and self.connection.connection is not None:
                 self._end(self._bounds(None))
 
-    def _begin(self, lock_wait: float, limit: float | None) -> None:
-        vendor = self.connection.vendor
-        if vendor == "sqlite":
-            self._run("BEGIN IMMEDIATE")
-        elif vendor == "mysql":
-            self._run("BEGIN")
-        else:
-            # Said here, because Django's isolation level does not reach this BEGIN, and the server's default may be
-            # another one, under which the gate would miss a row that was committed while it waited for its lock.
-            self._run("BEGIN ISOLATION LEVEL READ COMMITTED")
-            settings = {"lock_timeout": lock_wait}
-            if limit is not None:
-                settings |= {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
-            self._fetch(
-                "SELECT " + ", ".join(["set_config(%s, %s, true)"] * len(settings)),
-                [value for name, seconds in settings.items() for value in (name, f"{int(seconds * 1000)}ms")],
-            )
+    def _begin(self, lock_wait: float, limit: float | None, first: Sequence[Statement]) -> list[Answer]:
+        begin: list[Statement] = [("BEGIN IMMEDIATE" if self.connection.vendor == "sqlite" else "BEGIN", ())]
+        if self.connection.vendor == "postgresql":
+            begin = _beginning(lock_wait, limit)
+        return self._together([*begin, *first])[len(begin) :]
 
     def _bounds(self, limit: float | None) -> str:
         """What makes the server end a session of MySQL or MariaDB that says nothing for `limit` seconds."""
@@ -317,7 +371,7 @@ class Ledger:
 
     def _end(self, sql: str) -> None:
         try:
-            self._run(sql)
+            self._send(sql)
         except Error:
             # The connection is gone, and with it the transaction. Some drivers call that an InterfaceError.
             self.connection.close()
@@ -406,9 +460,18 @@ class Ledger:
         `unflushed` it still holds sightings from before, and counts as having flushed only after its next beat. Raises
         IdentityTaken where the row is another process's by now. `lease` is in seconds.
         """
-        with _reasons():
-            self._keep_footprint(footprint)
-        return self._storing(lambda text: self._register(registration, footprint, lease, unflushed, text))
+
+        def register(text: _Text) -> rows.Admission:
+            try:
+                return self._register(registration, footprint, lease, unflushed, text)
+            except _FootprintMissing:
+                # Once per release. On its own, so that a fleet that starts does not queue for it: it is named by its
+                # content, and may stay behind where the registration fails.
+                with _reasons():
+                    self._keep_footprint(footprint)
+            return self._register(registration, footprint, lease, unflushed, text)
+
+        return self._storing(register)
 
     def _register(
         self, me: rows.Registration, footprint: Footprint, lease: float, unflushed: bool, text: _Text
@@ -419,11 +482,15 @@ class Ledger:
         updates = ", ".join(f"{quote(c)} = {{new[{c}]}}" for c in columns if c not in kept)
         # The clock is read after the wait for the lock, so that the lease is whole.
         computed = {"registered_at": self._now, "renewed_at": self._now, "expires_at": f"{self._now} + %s"}
-        with self.transaction():
-            if me.marks:
-                self._require_own(me.id, me.marks)
-            self._lock_gate_shared()
-            admission = self._admission(footprint)
+        own: list[Statement] = [self._lock_own(me.id)] if me.marks else []
+        with self.transaction(*own, self._lock_gate_shared(footprint), self._read_steps()) as talk:
+            *found, gate, steps = talk.answers
+            if found and found[0].rows and found[0].rows[0][0] not in me.marks:
+                raise IdentityTaken(f"Another process goes by the id {me.id}.")
+            _require_gate(gate)
+            if not gate.rows[0][1]:
+                raise _FootprintMissing
+            admission = _admission(steps.rows, footprint)
             epoch = admission.watch.epoch
             values: dict[str, Any] = {
                 "id": me.id,
@@ -448,26 +515,25 @@ class Ledger:
                 "project": footprint.project,
                 "format": FORMAT,
             }
-            self._run(
+            talk.last(
                 self._upsert("instance", "id", columns, 1, updates, computed),
                 [values[c] for c in columns if c in values],
             )
-            return admission
+        return admission
 
-    def _require_own(self, instance: str, marks: Sequence[int]) -> None:
+    def _lock_own(self, instance: str) -> Statement:
         sql = f"SELECT mark FROM {self._table('instance')} WHERE id = %s" + _EXCLUSIVE[self.connection.vendor]
-        found = self._fetch(sql, [instance])
-        if found and found[0][0] not in marks:
-            raise IdentityTaken(f"Another process goes by the id {instance}.")
+        return sql, [instance]
 
     def readmit(self, instance: str, footprint: Footprint, *, lease: float) -> rows.Admission:
         """Look at an instance again that was REFUSED, or whose reasons may have changed, under the same lock.
 
         What it has seen so far counts as flushed at its next beat. Raises InstanceMissing.
         """
-        with self.transaction():
-            self._lock_gate_shared()
-            admission = self._admission(footprint)
+        with self.transaction(self._lock_gate_shared(footprint), self._read_steps()) as talk:
+            gate, steps = talk.answers
+            _require_gate(gate)
+            admission = _admission(steps.rows, footprint)
             known = self._run(
                 f"UPDATE {self._table('instance')} SET state = %s, renewed_at = {self._now}, "
                 f"expires_at = {self._now} + %s, watched_epoch = %s WHERE id = %s AND state <> %s",
@@ -477,26 +543,17 @@ class Ledger:
                 raise InstanceMissing(f"The ledger does not know instance {instance} any more: it must register again.")
             return admission
 
-    def _admission(self, footprint: Footprint) -> rows.Admission:
-        read = self._step_rows()
-        state, refusals = protocol.admission(footprint, _known(read))
-        return rows.Admission(state, refusals, _watch_list(read))
-
     def _keep_footprint(self, footprint: Footprint) -> None:
-        """Store the footprint, unless that was done: on its own, so that a fleet that starts does not queue for it.
+        self._run(
+            self._upsert("footprint", "digest", ["digest", "content", "made_at"], 1, "", {"made_at": self._now}),
+            [footprint.digest, footprint.to_json()],
+        )
 
-        It is named by its content, and may stay behind where the registration fails.
-        """
-        if not self._fetch(f"SELECT 1 FROM {self._table('footprint')} WHERE digest = %s", [footprint.digest]):
-            self._run(
-                self._upsert("footprint", "digest", ["digest", "content", "made_at"], 1, "", {"made_at": self._now}),
-                [footprint.digest, footprint.to_json()],
-            )
-
-    def _lock_gate_shared(self) -> None:
-        sql = f"SELECT id FROM {self._table('gate')} WHERE id = 1" + _SHARED[self.connection.vendor]
-        if not self._fetch(sql):
-            raise LedgerMissing("guard's ledger has lost its gate row: run `manage.py migrate`.")
+    def _lock_gate_shared(self, footprint: Footprint) -> Statement:
+        """The gate row, locked, with how often the ledger has this footprint."""
+        kept = f"(SELECT COUNT(*) FROM {self._table('footprint')} WHERE digest = %s)"
+        sql = f"SELECT id, {kept} FROM {self._table('gate')} WHERE id = 1" + _SHARED[self.connection.vendor]
+        return sql, [footprint.digest]
 
     def _epoch_sql(self) -> str:
         # Derived, not stored: slatings only grow, so that each committed change gives another sum, and a migration that
@@ -584,12 +641,10 @@ class Ledger:
     ) -> rows.Renewal | None:
         """One statement and one round trip, on every vendor."""
         sql, params = self.renewal(instance, lease=lease, watched_epoch=watched_epoch, mark=mark, marks=marks)
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            if self.connection.vendor == "mysql":
-                return self.renewed(int(cursor.lastrowid)) if cursor.rowcount else None
-            row = cursor.fetchone()
-        return self.renewed(int(row[0])) if row else None
+        answer = self._ask(sql, params)
+        if self.connection.vendor == "mysql":
+            return self.renewed(answer.last_id) if answer.count else None
+        return self.renewed(int(answer.rows[0][0])) if answer.rows else None
 
     def count_fleet(self) -> int:
         """Count the instances that beat, unless somebody has within COUNT_EVERY seconds; how many there are."""
@@ -755,8 +810,7 @@ class Ledger:
         """A clean stop: the instance is GONE; with `marks`, unless another process goes by its id by now."""
         own = f" AND mark IN ({', '.join(['%s'] * len(marks))})" if marks else ""
         gone = rows.InstanceState.GONE.value
-        # The sessions of the other vendors bound their waits for locks from their start.
-        with self.transaction() if self.connection.vendor == "postgresql" else _reasons():
+        with _reasons():
             self.update(
                 "instance",
                 {"state": gone},
@@ -860,14 +914,17 @@ class Ledger:
         )
 
     def _step_rows(self, *states: rows.StepState, where: str = "") -> list[tuple[Any, ...]]:
+        return self._fetch(*self._read_steps(*states, where=where))
+
+    def _read_steps(self, *states: rows.StepState, where: str = "") -> Statement:
         conditions = [where] if where else []
         if states:
             conditions.append(f"state IN ({', '.join(['%s'] * len(states))})")
-        return self._fetch(
+        sql = (
             f"SELECT {self._columns(_STEP_COLUMNS)} FROM {self._table('step')} "
-            f"{'WHERE ' + ' AND '.join(conditions) if conditions else ''} ORDER BY id",
-            [state.value for state in states],
+            f"{'WHERE ' + ' AND '.join(conditions) if conditions else ''} ORDER BY id"
         )
+        return sql, [state.value for state in states]
 
     def step(self, step_id: int, *, lock: bool = False) -> rows.Step | None:
         """One contract step by its id; with `lock`, exclusively locked until the transaction ends.
@@ -956,6 +1013,29 @@ class Ledger:
                 FORMAT,
             ],
         )
+
+
+def _beginning(lock_wait: float, limit: float | None) -> list[Statement]:
+    """What begins a transaction of PostgreSQL with its limits, in seconds."""
+    limits = {"lock_timeout": lock_wait}
+    if limit is not None:
+        limits |= {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
+    # The isolation is said here, because Django's does not reach this BEGIN, and the server's default may be another
+    # one, under which the gate would miss a row that was committed while it waited for its lock.
+    return [
+        ("BEGIN ISOLATION LEVEL READ COMMITTED", ()),
+        *((f"SET LOCAL {name} = {int(seconds * 1000)}", ()) for name, seconds in limits.items()),
+    ]
+
+
+def _require_gate(found: Answer) -> None:
+    if not found.rows:
+        raise LedgerMissing("guard's ledger has lost its gate row: run `manage.py migrate`.")
+
+
+def _admission(read: Sequence[Sequence[Any]], footprint: Footprint) -> rows.Admission:
+    state, refusals = protocol.admission(footprint, _known(read))
+    return rows.Admission(state, refusals, _watch_list(read))
 
 
 def _known(read: Iterable[Sequence[Any]]) -> tuple[rows.Step, ...]:

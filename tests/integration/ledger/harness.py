@@ -33,6 +33,8 @@ USERS = {"sqlite": "", "postgres": "postgres", "mariadb": "root"}
 
 #: Seconds that no test outlives.
 LEASE = 600.0
+#: Seconds after which work is taken to hang, on however busy a machine.
+HANGS = 300
 
 TABLES = ("guard_instance", "guard_footprint", "guard_step", "guard_sighting", "guard_alert", "guard_event")
 
@@ -203,7 +205,7 @@ def counted(connection: BaseDatabaseWrapper) -> Iterator[list[str]]:
 def together(works: Sequence[Callable[[], T]]) -> list[T]:
     """Run each in a thread of its own; what each returned. Raises what one of them raised."""
     with ThreadPoolExecutor(len(works)) as pool:
-        return [future.result(60) for future in [pool.submit(work) for work in works]]
+        return [future.result(HANGS) for future in [pool.submit(work) for work in works]]
 
 
 #: No window lasts: what decides is who is there.

@@ -41,7 +41,8 @@ def isolation(ledger: Ledger) -> str:
 def test_the_ledgers_transactions_are_read_committed_whatever_the_servers_default(postgres: Place, level: str) -> None:
     default = "-c default_transaction_isolation=" + level.replace(" ", "\\ ")
     with postgres.another(OPTIONS={"options": default}) as alias, postgres.ledger(alias) as ledger:
-        assert isolation(ledger) == level
+        assert ledger._send("SHOW default_transaction_isolation")[0].rows == [(level,)]
+        assert isolation(ledger) == "read committed"
         with ledger.transaction():
             assert isolation(ledger) == "read committed"
         ledger.register(registration("a"), OLD, lease=LEASE)

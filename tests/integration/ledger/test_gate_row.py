@@ -63,7 +63,7 @@ def test_a_registration_waits_a_second_behind_the_gate_and_then_fails_whole(each
 
 def test_the_gate_gives_up_where_its_lock_is_not_to_be_had(server: Place) -> None:
     with server.ledger() as one, server.ledger() as two, one.transaction():
-        one._lock_gate_shared()
+        one._run(*one._lock_gate_shared(OLD))
         began = time.monotonic()
         with pytest.raises(DatabaseError) as refused, two.transaction(lock_wait=0.4, limit=0.8):
             two.gate(lock=True)
@@ -76,7 +76,7 @@ def test_the_gate_gives_up_where_its_lock_is_not_to_be_had(server: Place) -> Non
 
 def test_registrations_share_the_gate(server: Place) -> None:
     with server.ledger() as one, server.ledger() as two, one.transaction():
-        one._lock_gate_shared()
+        one._run(*one._lock_gate_shared(OLD))
         began = time.monotonic()
         two.register(registration("a"), OLD, lease=LEASE)
     assert time.monotonic() - began < 0.9
@@ -137,7 +137,7 @@ def test_the_gate_sees_what_was_registered_while_it_waited(server: Place) -> Non
 
     def register() -> int:
         with server.ledger() as ledger, ledger.transaction():
-            ledger._lock_gate_shared()
+            ledger._run(*ledger._lock_gate_shared(OLD))
             locked.set()
             assert looked.wait(30)
             ledger.insert("instance", _row(ledger))
@@ -209,15 +209,20 @@ FLEET = 12
 
 @contextmanager
 def before_commit(ledger: Ledger, pause: Callable[[], Any]) -> Iterator[None]:
-    """Calls `pause` in each transaction of the ledger's, when only COMMIT is left to do."""
+    """Calls `pause` in each transaction of the ledger's, when all its locks are held and it is about to commit."""
+    paused = 0
 
     def look(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql == "COMMIT":
+        nonlocal paused
+        # On PostgreSQL its last statement is sent with it.
+        if sql.endswith("COMMIT") and not sql.startswith("BEGIN"):
+            paused += 1
             pause()
         return execute(sql, params, many, context)
 
     with ledger.connection.execute_wrapper(look):
         yield
+    assert paused
 
 
 def test_a_fleet_that_starts_at_once_does_not_queue_for_the_gate(server: Place) -> None:
