@@ -4,6 +4,7 @@
 #   make test              ruff, mypy, the docs and every test; see tools/test.py for its variables
 #   make lint              ruff and mypy only
 #   make docs              builds docs/_build/html, with warnings as errors, and checks links and spelling
+#   make docs-outputs      writes what the commands in the docs really print into the pages (look at the difference!)
 #   make bench             what guard costs per statement, a fleet's beats (GUARD_BENCH_BEATS=180000: an hour's worth),
 #                          and readers beside DDL and a long transaction (GUARD_BENCH_LOCK_SECONDS=6, GUARD_BENCH_ROWS=1000000)
 #   make histories         upgrades published apps under guard through their own histories (PROJECT=wagtail, DB=…)
@@ -14,7 +15,7 @@ PYTHON ?= $(shell tools/pythons | sed -n '1s/^[^ ]* //p')
 
 PROJECT ?= wagtail
 
-.PHONY: demo test lint docs bench histories clean python
+.PHONY: demo test lint docs docs-outputs bench histories clean python
 
 demo: python
 	@environment=$$($(PYTHON) tools/environments.py demo $(DB)) && exec $$environment -m sampleapp.demo --db $(DB)
@@ -28,6 +29,10 @@ lint: python
 
 docs: python
 	@environment=$$($(PYTHON) tools/environments.py test) && exec $$environment -m tools.docs
+
+docs-outputs: python
+	@environment=$$($(PYTHON) tools/environments.py test) && \
+	GUARD_DOCS_RENEW=1 exec $$environment -m pytest -q tests/docs
 
 bench: python
 	@environment=$$($(PYTHON) tools/environments.py test) && exec $$environment -m pytest tests/benchmarks -m bench -s -q

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from docutils import nodes
+from pygments.lexer import RegexLexer, bygroups
+from pygments.token import Generic
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +31,18 @@ pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
 
+class Console(RegexLexer):
+    """Commands behind a dollar sign, and what they print. The usual one takes a number sign for root's prompt."""
+
+    name = "console"
+    tokens = {
+        "root": [
+            (r"^(\$ )(.*\n)", bygroups(Generic.Prompt, Generic.Strong)),
+            (r".*\n", Generic.Output),
+        ]
+    }
+
+
 def _anchors(app: Sphinx, doctree: nodes.document) -> None:
     """Give every heading the id that links in Markdown know it by: they work in the built pages, too."""
     for section in doctree.findall(nodes.section):
@@ -40,4 +54,5 @@ def _anchors(app: Sphinx, doctree: nodes.document) -> None:
 def setup(app: Sphinx) -> dict[str, object]:
     """Called by Sphinx."""
     app.connect("doctree-read", _anchors)
+    app.add_lexer("console", Console)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

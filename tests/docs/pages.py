@@ -61,9 +61,14 @@ class Page:
 
     @cached_property
     def commands(self) -> tuple[str, ...]:
-        """The lines of its blocks that somebody may paste; a block of plain text is a picture."""
-        pasted = (block for block in self.blocks if block.info not in ("<!--", "text"))
-        return tuple(line for block in pasted for line in block.text.replace("\\\n", " ").splitlines())
+        """The lines that somebody may paste into a shell."""
+        lines = [
+            line.removeprefix("$ ")
+            for block in self.blocks
+            for line in block.text.replace("\\\n", " ").splitlines()
+            if block.info == "sh" or (block.info == "console" and line.startswith("$ "))
+        ]
+        return tuple(lines)
 
     @cached_property
     def inline(self) -> tuple[str, ...]:

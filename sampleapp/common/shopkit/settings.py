@@ -4,6 +4,7 @@ DB               sqlite (default), postgres or mariadb
 DB_NAME          the database, or the SQLite file; DB_HOST, DB_PORT, DB_USER and DB_PASSWORD as usual
 RELEASE          the label of this release
 WITH_GUARD       1 (default) or 0
+LOG_LEVEL        INFO (default), WARNING, …
 GUARD_<KEY>      any key of the GUARD setting: seconds for durations, text for the rest
 """
 
@@ -75,8 +76,8 @@ def _guard() -> dict[str, object]:
     if RELEASE:
         values["RELEASE"] = RELEASE
     for name, text in os.environ.items():
-        # The test suite's own variables share the prefix.
-        if name.startswith("GUARD_") and not name.startswith("GUARD_TEST_"):
+        # The test suite's own variables, and the one that says who gives an order, share the prefix.
+        if name.startswith("GUARD_") and not name.startswith("GUARD_TEST_") and name != "GUARD_ACTOR":
             try:
                 values[name.removeprefix("GUARD_")] = float(text)
             except ValueError:
@@ -91,7 +92,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
     # A request that fails is logged once, with its traceback; expected 404s are not news.
     "loggers": {"django.request": {"level": "ERROR"}},
 }
