@@ -25,6 +25,7 @@ ONCE = (
     Path("tests/unit/gate/test_verdict_properties.py"),
     Path("tests/integration/runtime/test_soak.py"),
     Path("tests/acceptance/test_pgbouncer.py"),
+    Path("tests/docs"),
 )
 #: What prints figures and judges nothing by them.
 FIGURES = (Path("tests/benchmarks"),)
