@@ -24,7 +24,7 @@ from guard.ledger import connecting, orders, protocol, retention, rows
 from guard.ledger.store import Conflict, Ledger
 from guard.runtime import process
 from guard.schema import declared
-from guard.steps import fill, leftover, leftovers
+from guard.steps import fill, leftover, leftovers, slating
 from guard.steps.ddl import ColumnFacts, Ddl, ddl_for, postgresql
 from guard.steps.leftovers import Leftover
 from guard.steps.locks import is_timeout as is_lock_timeout
@@ -633,6 +633,7 @@ class Contractor:
                     # Where DDL commits by itself: it is back in its place, and the names of what is on it are not yet.
                     self._target(step).name_parts_back()
                 after = step if half else self._restore(step)
+                self._take_null_again(after)
                 break
             except DatabaseError as error:
                 if not is_lock_timeout(error) or time.monotonic() + pause > deadline:
@@ -666,6 +667,31 @@ class Contractor:
             after = protocol.restore(current, self.ledger.now())
             self._target(current).bring_back()
             return self.ledger.save(current, after)
+
+    def _take_null_again(self, restored: rows.Step) -> None:
+        """Code that comes back with what is restored may write NULL where NOT NULL has followed: that waits again."""
+        fleet = evidence.read_fleet(self.ledger)
+        for step in self.ledger.steps(rows.StepState.DONE):
+            if step.kind is not rows.StepKind.NULLABLE or not self.ddl.facts(step.table, step.column):
+                continue
+            if not any(
+                protocol.relies(fleet.footprints.get(instance.digest), step)
+                and protocol.relies(fleet.footprints.get(instance.digest), restored)
+                for instance in fleet.instances
+                if instance.last_live(fleet.now) >= step.slated_at
+            ):
+                continue
+            with self._ddl_transaction(step.table):
+                # Before the change: where DDL commits by itself, it must be known who forbids NULL again.
+                again = slating.slate(self.ledger, step)
+                self.ddl.allow_null(step.table, step.column)
+                left = ColumnFacts.from_json(step.payload["left"])
+                if step.payload.get("kept") and left.default is not None:
+                    self.ddl.set_default_expression(step.table, step.column, left.default)
+                now = self.ddl.facts(step.table, step.column)
+                assert now is not None
+                self.ledger.save(again, slating.with_payload(again, left=now.to_json()))
+            self.note("reopen", step.target, migration=f"{step.app}.{step.migration}", sql=self._said)
 
     def _restore_under_seal(self, step: rows.Step) -> rows.Step:
         token = uuid.uuid4().hex

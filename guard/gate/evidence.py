@@ -102,7 +102,9 @@ def gather(ledger: Ledger, step: rows.Step, fleet: Fleet, taker: Taker | None) -
     unreadable: tuple[str, ...] = ()
     try:
         if step.kind is rows.StepKind.COLUMN:
-            around = witnesses.of_column(ledger.connection, step.table, step.aside_name or step.column)
+            around = witnesses.of_column(
+                ledger.connection, step.table, step.aside_name or step.column, _leftovers(ledger)
+            )
         elif step.kind is rows.StepKind.TABLE:
             around = witnesses.of_table(ledger.connection, step.aside_name or step.table, _leftovers(ledger))
         elif step.kind is rows.StepKind.MIGRATION:

@@ -19,11 +19,12 @@ from django.db import DatabaseError, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import AddField, AlterField, CreateModel, DeleteModel, Migration, RemoveField
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from guard import conf
-from guard.gate import contract, evidence, messages, patience
+from guard.gate import contract, evidence, messages, patience, preview
 from guard.gate.planner import Held, Key, Planner, Session, with_operations
 from guard.ledger import connecting, protocol, rows
 from guard.ledger.store import Conflict, Ledger
@@ -65,6 +66,7 @@ def install() -> None:
     wrapt.wrap_function_wrapper(where, "MigrationExecutor.apply_migration", _apply_migration)
     wrapt.wrap_function_wrapper(where, "MigrationExecutor.unapply_migration", _unapply_migration)
     wrapt.wrap_function_wrapper("django.core.management.commands.migrate", "Command.handle", _handle)
+    wrapt.wrap_function_wrapper("django.db.migrations.loader", "MigrationLoader.collect_sql", _collect_sql)
     sqlite_rebuild.install()
     lease.settle = contract.settle_on
 
@@ -80,6 +82,15 @@ def _handle(wrapped: Callable[..., Any], command: Any, args: tuple[Any, ...], kw
         # Raised only now, so that all that could be applied is, and post_migrate has been sent.
         raise CommandError(asked.held_back, returncode=EXIT_HELD)
     return result
+
+
+def _collect_sql(
+    wrapped: preview.Collect, loader: MigrationLoader, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[str]:
+    plan = args[0] if args else kwargs["plan"]
+    if not _steps_in(loader.connection) or _config().mode is conf.Mode.OBSERVE:  # type: ignore[arg-type]
+        return wrapped(plan)
+    return preview.collect_sql(wrapped, loader, plan, _config())
 
 
 def _steps_in(connection: BaseDatabaseWrapper) -> bool:

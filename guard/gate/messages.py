@@ -349,3 +349,54 @@ def observed(would: Sequence[MigrationJudgement]) -> list[str]:
         f'guard (observing): {j.app}.{j.name} ran whole; under MODE "enforce" guard would {j.disposition.value} it.'
         for j in would
     ]
+
+
+def shown_held(reasons: Sequence[str]) -> list[str]:
+    """What `sqlmigrate` says above a migration that waits."""
+    return [
+        "--",
+        "-- guard: `migrate` waits with this migration until no deployed code needs what it takes; then it runs this.",
+        *(f"-- {line}" for reason in reasons for line in reason.splitlines()),
+        "--",
+    ]
+
+
+def shown_refused(reasons: Sequence[str]) -> list[str]:
+    """What `sqlmigrate` says above a migration that needs a stopped fleet."""
+    return [
+        "--",
+        "-- guard: `migrate` refuses this migration while instances run.",
+        *(f"-- {line}" for line in reasons),
+        "--",
+    ]
+
+
+def shown_joined() -> str:
+    """What `sqlmigrate` shows of the removal of an index or constraint over something that is removed too."""
+    return "guard: stays for old code, and goes with what it is on"
+
+
+def shown_in_batches() -> str:
+    """What `sqlmigrate` says of an UPDATE of many rows."""
+    return "guard: in batches, by primary key"
+
+
+def shown_aside(target: str) -> str:
+    """What `sqlmigrate` says above the contract step of a removal."""
+    return f"guard: LATER, when no deployed code uses {target} any more: it is set aside by"
+
+
+def shown_erased(keep_for: float) -> str:
+    """What `sqlmigrate` says above the erasing."""
+    when = f"{span(keep_for)} after that" if keep_for else "and at once"
+    return f"guard: LATER, {when}: it is erased by"
+
+
+def shown_tidied(target: str) -> str:
+    """What `sqlmigrate` says above the dropping of a default that is kept for old code."""
+    return f"guard: LATER, when no deployed code inserts without {target} any more: its default is dropped by"
+
+
+def shown_required(target: str) -> str:
+    """What `sqlmigrate` says above NOT NULL."""
+    return f"guard: LATER, when no deployed code writes NULL to {target} any more: it is filled and required by"

@@ -59,11 +59,14 @@ def expression_fields(expression: Any) -> set[str]:
     return found
 
 
-def index_fields(index: Any) -> set[str]:
-    """The fields that an index reads."""
-    found = {name for name, _ in index.fields_orders} | set(index.include)
+def index_fields(index: Any, features: Any = None) -> set[str]:
+    """The fields that an index reads; with a database's features, those that it reads there."""
+    found = {name for name, _ in index.fields_orders}
+    if features is None or features.supports_covering_indexes:
+        found |= set(index.include)
     found |= expression_fields(index.expressions)
-    if index.condition is not None:
+    # Django leaves out what the database does not know, and makes the index all the same.
+    if index.condition is not None and (features is None or features.supports_partial_indexes):
         found |= expression_fields(index.condition)
     return found
 
@@ -91,10 +94,13 @@ def constraint_fields(constraint: Any) -> set[str] | None:
     return found | expression_fields(condition) if condition is not None else found
 
 
-def coverings(state: ModelState) -> Iterator[tuple[str, set[str]]]:
-    """Every index, constraint and together-group of a model, named, with the fields that it covers."""
+def coverings(state: ModelState, features: Any = None) -> Iterator[tuple[str, set[str]]]:
+    """Every index, constraint and together-group of a model, named, with the fields that it covers.
+
+    With a database's features, an index is taken as it is made there.
+    """
     for index in state.options.get("indexes") or ():
-        yield f"index {index.name}", index_fields(index)
+        yield f"index {index.name}", index_fields(index, features)
     for constraint in state.options.get("constraints") or ():
         fields = constraint_fields(constraint)
         # What nobody can read may cover any field.

@@ -76,7 +76,7 @@ def _judge_plan(
     given: Mapping[str, Phase],
 ) -> tuple[tuple[MigrationJudgement, ...], ProjectState]:
     """The judgements, and the state after the plan."""
-    walk = _Walk(state, _removals(migrations))
+    walk = _Walk(state, _removals(migrations), connection.features)
     plan: list[list[Judgement]] = []
     for position, migration in enumerate(migrations):
         plan.append([])
@@ -310,11 +310,12 @@ class _Spot:
 class _Walk:
     """Goes through a plan's states, and remembers what the plan itself made and freed."""
 
-    def __init__(self, state: ProjectState, removals: _Removals) -> None:
+    def __init__(self, state: ProjectState, removals: _Removals, features: Any = None) -> None:
         self._start = state
         self._state: ProjectState = _State(models=dict(state.models), real_apps=state.real_apps)
         self._real_apps = state.real_apps
         self._removals = removals
+        self._features = features
         self._new_tables: set[str] = set()
         self._new_columns: set[Target] = set()
         #: Of these, those that keep a default in the database for old code.
@@ -638,6 +639,9 @@ class _Walk:
             else:
                 self._new_tables.add(target.table)
 
+    def _coverings(self, found: ModelState) -> Iterator[tuple[str, set[str]]]:
+        return alter.coverings(found, self._features)
+
     def _waits_with_its_fields(self, spot: _Spot) -> bool:
         """Whether what goes here can stay until the fields do, because rows that leave these NULL cannot violate it.
 
@@ -647,7 +651,7 @@ class _Walk:
         key = spot.key
         assert key is not None
         before, after = spot.before.models[key], spot.after.models[key]
-        old, new = dict(alter.coverings(before)), dict(alter.coverings(after))
+        old, new = dict(self._coverings(before)), dict(self._coverings(after))
         if not old.keys() - new.keys() or new.keys() - old.keys():
             return False
         constraints = {f"constraint {found.name}": found for found in before.options.get("constraints") or ()}
@@ -688,8 +692,8 @@ class _Walk:
             or key not in spot.after.models
         ):
             return ""
-        gone = dict(alter.coverings(spot.before.models[key]))
-        for kept, _ in alter.coverings(spot.after.models[key]):
+        gone = dict(self._coverings(spot.before.models[key]))
+        for kept, _ in self._coverings(spot.after.models[key]):
             gone.pop(kept, None)
         for fields in gone.values():
             for field in sorted(fields):

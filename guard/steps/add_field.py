@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import uuid
 from dataclasses import replace
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from guard.ledger import protocol, rows
 from guard.ledger.store import Ledger
 from guard.phases import defaults
 from guard.steps import leftover, slating
-from guard.steps.ddl import ddl_for
+from guard.steps.ddl import Ddl, ddl_for
 from guard.steps.relaxing import NoDefault, static_default
 from guard.steps.report import Report
 from guard.steps.slating import Pair
@@ -91,6 +92,9 @@ def as_db_default(value: object, field: models.Field[Any, Any], connection: Base
     if connection.vendor == "mysql" and isinstance(value, (bytes, bytearray, memoryview)):
         # Elsewhere than in data, the servers read a quoted string of bytes in the connection's character set.
         return RawSQL(f"x'{bytes(value).hex()}'", [])
+    if connection.vendor == "mysql" and isinstance(value, uuid.UUID):
+        # The driver has no literal for it, where SQL is only shown.
+        return RawSQL(f"'{value if connection.features.has_native_uuid_field else value.hex}'", [])
     return value
 
 
@@ -114,19 +118,28 @@ class KeepDefaultAddField(NamedAgainAddField):
         if interrupted and ddl_for(schema_editor.connection, schema_editor.execute).facts(table, column) is not None:
             make_index(schema_editor, after, field)
         else:
-            # From the operation, not from the state: with preserve_default=False the state has none. Rows that are
-            # there get what Django gives them, one value for all.
-            kept = copy.copy(field)
-            kept.__dict__.pop("_db_default_expression", None)
-            kept.db_default = as_db_default(  # type: ignore[assignment]
-                effective_default(schema_editor, field, self.field.default), field, schema_editor.connection
-            )
-            schema_editor.add_field(before, kept)
-        if isinstance(static_default(self.field), NoDefault):
-            own = defaults.expression(self.field, schema_editor.connection)
-            assert own
-            ddl_for(schema_editor.connection, schema_editor.execute).set_default_expression(table, column, own)
+            schema_editor.add_field(before, self.kept_field(schema_editor, field))
+        self.set_own_default(ddl_for(schema_editor.connection, schema_editor.execute), table, column)
         self._note_default(schema_editor, step)
+
+    def kept_field(
+        self, schema_editor: BaseDatabaseSchemaEditor, field: models.Field[Any, Any]
+    ) -> models.Field[Any, Any]:
+        """The field as its column is made: rows that are there get what Django gives them, one value for all."""
+        # From the operation, not from the state: with preserve_default=False the state has none.
+        kept = copy.copy(field)
+        kept.__dict__.pop("_db_default_expression", None)
+        kept.db_default = as_db_default(  # type: ignore[assignment]
+            effective_default(schema_editor, field, self.field.default), field, schema_editor.connection
+        )
+        return kept
+
+    def set_own_default(self, ddl: Ddl, table: str, column: str) -> None:
+        """Let the database give each row of old code what the field's callable would give it."""
+        if isinstance(static_default(self.field), NoDefault):
+            own = defaults.expression(self.field, ddl.connection)
+            assert own
+            ddl.set_default_expression(table, column, own)
 
     def _tidy(self, model: type[models.Model], field: models.Field[Any, Any]) -> rows.Step:
         """The contract step that drops the default when no code needs it any more."""

@@ -60,16 +60,12 @@ class SteppedAlterField(AlterField):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
             return
         new = after._meta.get_field(self.name)
-        # From the operation, not from the state: with preserve_default=False the state has none.
-        source = copy.copy(new)
-        source.__dict__.pop("_get_default", None)
-        source.default = self.field.default
         alter(
             schema_editor,
             before,
             after,
             (before._meta.get_field(self.name), new),
-            source,
+            with_default_of(new, self),
             tidy=self._step(after, new) if self.splits else None,
             report=self.report,
         )
@@ -133,6 +129,21 @@ class SteppedRenameField(RenameField):
             alter(schema_editor, before, after, fields, fields[1], tidy=None, report=self.report)
 
 
+def with_default_of(field: _Field, operation: AlterField) -> _Field:
+    """The field with the operation's default: with preserve_default=False the state has none."""
+    source = copy.copy(field)
+    source.__dict__.pop("_get_default", None)
+    source.default = operation.field.default
+    return source
+
+
+def until_required(fields: tuple[_Field, _Field], source: _Field, connection: Any) -> _Field:
+    """A field that forbids NULL, as its column is beside old code: nullable, with the default that it can have."""
+    old, new = fields
+    kept = _kept(source, new, connection, None, same_type=_same_type(old, new, connection))
+    return _lent(new, null=True, default=kept)
+
+
 def alter(
     schema_editor: BaseDatabaseSchemaEditor,
     before: type[models.Model],
@@ -178,7 +189,7 @@ def alter(
         was = _lent(old, null=was.null, default=None)
     schema_editor.alter_field(before, was, now)
     table, column = after._meta.db_table, new.column
-    if step is not None and (value := _fill(schema_editor, source, new)) is not NO_DEFAULT:
+    if step is not None and (value := filling(schema_editor, source, new)) is not NO_DEFAULT:
         ddl.fill_nulls(table, column, new.get_db_prep_save(value, connection))
     _note(ledger, ddl, pending, step, default if kept is not None and not stays_nullable else None, after, new)
     if step is not None:
@@ -231,7 +242,7 @@ def _kept(source: _Field, new: _Field, connection: Any, present: str | None, *, 
     return RawSQL(_escaped(present), []) if present is not None and same_type else None
 
 
-def _fill(schema_editor: BaseDatabaseSchemaEditor, source: _Field, new: _Field) -> object:
+def filling(schema_editor: BaseDatabaseSchemaEditor, source: _Field, new: _Field) -> object:
     """What Django itself would put where NULL is, or NO_DEFAULT."""
     if new.has_db_default():
         return NO_DEFAULT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import models
@@ -16,6 +17,8 @@ from django.db.migrations import (
 )
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
+
+from guard.steps import delete_model, sqlite_rebuild
 
 #: What may wait with a column.
 COMPANIONS = (RemoveIndex, RemoveConstraint, AlterUniqueTogether, AlterIndexTogether)
@@ -45,7 +48,13 @@ class Companion(Operation):
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
-        pass
+        if schema_editor.connection.vendor != "sqlite":
+            return
+        # Django's rebuilds of the table would take it, until the column that it is on is a leftover.
+        model = from_state.apps.get_model(app_label, delete_model.model_of(self.operation))
+        with schema_editor.connection.cursor() as cursor:
+            found = schema_editor.connection.introspection.get_constraints(cursor, model._meta.db_table)
+        sqlite_rebuild.keep(schema_editor, model._meta.db_table, _parts(self.operation, model, to_state, found))
 
     def database_backwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -89,12 +98,26 @@ def _made(
     if isinstance(operation, (AlterUniqueTogether, AlterIndexTogether)):
         unique = isinstance(operation, AlterUniqueTogether)
         there = {tuple(part["columns"]) for part in found.values() if part["unique" if unique else "index"]}
-        wanted = _groups(model, operation.option_name) - _groups(
-            without.apps.get_model(app_label, operation.name), operation.option_name
-        )
-        return bool(wanted) and all(_columns(model, group) in there for group in wanted)
+        wanted = _difference(operation, model, without)
+        return bool(wanted) and wanted <= there
     part = getattr(operation, "index", None) or getattr(operation, "constraint", None) or operation
     return part.name in found
+
+
+def _parts(operation: Any, model: type[models.Model], without: ProjectState, found: Mapping[str, Any]) -> set[str]:
+    """Names of the indexes and constraints that an operation takes away."""
+    if not isinstance(operation, (AlterUniqueTogether, AlterIndexTogether)):
+        return {operation.name}
+    gone = _difference(operation, model, without)
+    kind = "unique" if isinstance(operation, AlterUniqueTogether) else "index"
+    return {name for name, part in found.items() if part[kind] and tuple(part["columns"]) in gone}
+
+
+def _difference(operation: Any, model: type[models.Model], without: ProjectState) -> set[tuple[str, ...]]:
+    """The columns of each group that the model has, and that it has not in the other state."""
+    other = without.apps.get_model(model._meta.app_label, operation.name)
+    groups = _groups(model, operation.option_name) - _groups(other, operation.option_name)
+    return {_columns(model, group) for group in groups}
 
 
 def _groups(model: type[models.Model], option: str) -> set[tuple[str, ...]]:

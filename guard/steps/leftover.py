@@ -205,5 +205,8 @@ def name_parts_back(ddl: Ddl, step: rows.Step) -> None:
 
 
 def erase(ddl: Ddl, step: rows.Step) -> None:
-    """Drop what is set aside."""
+    """Drop what is set aside, and the foreign keys to it, which are other leftovers': else the gate had waited."""
+    for table, column, key in ddl.keys_into(step.table):
+        if key.to_column == step.aside_name:
+            ddl.drop_key(table, column, key)
     ddl.drop_column(step.table, step.aside_name)

@@ -46,6 +46,11 @@ class LeftoverField(_Field):
         return self.name or "", "guard.steps.sqlite_rebuild.LeftoverField", [self.definition], {}
 
 
+def keep(editor: Any, table: str, names: set[str]) -> None:
+    """Have this editor's rebuilds of the table keep indexes and constraints that the models have no more."""
+    editor.__dict__.setdefault("guard_kept", {}).setdefault(table, set()).update(names)
+
+
 def install() -> None:
     """Wrap the schema editor's rebuild."""
     wrapt.wrap_function_wrapper("django.db.backends.sqlite3.schema", "DatabaseSchemaEditor._remake_table", _remake)
@@ -58,7 +63,8 @@ def _remake(wrapped: Callable[..., Any], editor: Any, args: tuple[Any, ...], kwa
         return wrapped(*args, **kwargs)
     table = model._meta.db_table
     steps = [step for step in ledger.steps(*_OPEN, everybodys=True) if step.table.casefold() == table.casefold()]
-    if not steps:
+    kept: set[str] = editor.__dict__.get("guard_kept", {}).get(table, set())
+    if not steps and not kept:
         return wrapped(*args, **kwargs)
     ddl = SqliteDdl(editor.connection, editor.execute)
     definition = ddl.table(table)
@@ -66,13 +72,10 @@ def _remake(wrapped: Callable[..., Any], editor: Any, args: tuple[Any, ...], kwa
     defaults = _lend_defaults(model, ddl, steps)
     nullable = _lend_null(model, steps)
     indexes = [
-        sql
-        for name, sql in ddl._fetch(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL "
-            "AND tbl_name = %s COLLATE NOCASE",
-            [table],
-        )
-        if {row[0] for row in ddl._fetch("SELECT name FROM pragma_index_info(%s)", [name])} & {f.column for f in lent}
+        (name, sql)
+        for name, sql in ddl._table_indexes(table)
+        if name in kept
+        or {row[0] for row in ddl._fetch("SELECT name FROM pragma_index_info(%s)", [name])} & {f.column for f in lent}
     ]
     try:
         result = wrapped(*args, **kwargs)
@@ -85,13 +88,16 @@ def _remake(wrapped: Callable[..., Any], editor: Any, args: tuple[Any, ...], kwa
         for field in nullable:
             field.null = False
         model._meta._expire_cache()
-    for sql in indexes:
-        editor.execute(sql, None)
+    there = ddl.table_part_names(table)
+    for name, sql in indexes:
+        if name not in there:
+            editor.execute(sql, None)
     present = ddl.table(table)
     lost = tuple(
         text
         for text in definition.constraints
-        if text not in present.constraints and any(names(text, field.column or "") for field in lent)
+        if text not in present.constraints
+        and (any(names(text, field.column or "") for field in lent) or any(names(text, part) for part in kept))
     )
     if lost:
         ddl.rebuild(table, replace(present, constraints=(*present.constraints, *lost)))

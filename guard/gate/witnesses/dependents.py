@@ -166,12 +166,44 @@ class Around:
     unseen: tuple[Unseen, ...] = ()
 
 
-def of_column(connection: BaseDatabaseWrapper, table: str, column: str) -> Around:
-    """What stands around a column. Raises DatabaseError where the catalog cannot be read."""
+def of_column(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    column: str,
+    leftovers: Callable[[str, str], bool] = lambda table, column: False,
+) -> Around:
+    """What stands around a column. Raises DatabaseError where the catalog cannot be read.
+
+    `leftovers(table, column)` says whether another table's column is one of guard's own leftovers: its foreign key is
+    no obstacle.
+    """
     others, own = {"postgresql": _postgresql, "mysql": _mysql, "sqlite": _sqlite}[connection.vendor](
         connection, table, column
     )
-    return Around(_distinct(others), tuple(dict.fromkeys(own)), _unseen(connection))
+    referring = {
+        text
+        for other, source, key in ddl_for(connection, _never).keys_into(table)
+        if key.to_column == column and leftovers(other, source)
+        for text in _key_as_listed(connection, other, key.name)
+    }
+    kept = [dependent for dependent in others if dependent.name not in referring]
+    return Around(_distinct(kept), tuple(dict.fromkeys(own)), _unseen(connection))
+
+
+def _key_as_listed(connection: BaseDatabaseWrapper, table: str, name: str) -> list[str]:
+    """What the vendor's own list has for another table's foreign key."""
+    if connection.vendor == "postgresql":
+        return [
+            f"{kind} {identity}"
+            for kind, identity in _fetch(
+                connection,
+                "SELECT i.type, i.identity FROM pg_constraint k, "
+                "LATERAL pg_identify_object('pg_constraint'::regclass, k.oid, 0) i "
+                "WHERE k.conname = %s AND k.conrelid = to_regclass(%s)",
+                [name, connection.ops.quote_name(table)],
+            )
+        ]
+    return [f"foreign key {name} of {table}"]
 
 
 def of_table(connection: BaseDatabaseWrapper, table: str, leftovers: Callable[[str, str], bool]) -> Around:
@@ -222,7 +254,7 @@ def of_migration(
     others: list[Dependent] = []
     unseen: tuple[Unseen, ...] = ()
     for table, column in takes:
-        around = of_column(connection, table, column) if column else of_table(connection, table, leftovers)
+        around = of_column(connection, table, column, leftovers) if column else of_table(connection, table, leftovers)
         unseen = around.unseen
         on = f"{table}.{column}" if column else table
         others += [

@@ -73,17 +73,15 @@ class SqliteDdl(Ddl):
             row[0] for row in self._fetch("SELECT name FROM pragma_table_xinfo(%s) WHERE hidden IN (2, 3)", [table])
         }
         copied = ", ".join(self.quote(name) for name in kept if name not in generated)
-        gone = {name.casefold() for name in dropped}
         extras = [
             sql
-            for kind, name, sql in self._fetch(
-                "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = %s COLLATE NOCASE "
+            for kind, sql in self._fetch(
+                "SELECT type, sql FROM sqlite_master WHERE tbl_name = %s COLLATE NOCASE "
                 "AND type IN ('index', 'trigger') AND sql IS NOT NULL",
                 [table],
             )
-            if kind == "trigger"
-            or not gone
-            & {(row[0] or "").casefold() for row in self._fetch("SELECT name FROM pragma_index_info(%s)", [name])}
+            # An index may also name the column in an expression, or in its condition.
+            if kind == "trigger" or not any(names(sql[sql.index("(") :], each) for each in dropped)
         ]
         temporary = f"guard_new__{table}"
         self.execute(definition.sql(self.quote(temporary)), None)

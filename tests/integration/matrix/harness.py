@@ -573,7 +573,8 @@ def table_facts(connection, cursor, table, prefix=""):
         )
         for c in introspection.get_constraints(cursor, table).values()
     ]
-    return columns, sorted(constraints), _on_delete(connection, cursor, table)
+    # What an expression indexes has no column.
+    return columns, sorted(constraints, key=repr), _on_delete(connection, cursor, table)
 
 
 def _on_delete(connection, cursor, table):
@@ -601,7 +602,7 @@ def _on_delete(connection, cursor, table):
 def _plain(default):
     if default is None:
         return None
-    return re.sub(r"^\((.*)\)$", r"\1", str(default))
+    return re.sub(r"^\((.*)\)$", r"\1", str(default), flags=re.DOTALL)
 
 
 def _differences(found, expected):
