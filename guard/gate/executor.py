@@ -336,12 +336,8 @@ def _apply_migration(
         if session.copies is not None:
             stand_in = with_operations(stand_in, session.copies.watching(stand_in.operations, key))
         if held is None:
-            after = wrapped(state, stand_in, **options)
-        else:
-            after = _run_whole(session, held, lambda: wrapped(state, stand_in, **options))
-        if session.copies is not None:
-            session.copies.note(executor.connection)
-        return after
+            return wrapped(state, stand_in, **options)
+        return _run_whole(session, held, lambda: wrapped(state, stand_in, **options))
 
     return run(*args, **kwargs)
 

@@ -157,7 +157,8 @@ class Planner:
             if operation.disposition is Disposition.SPLIT
             for target in operation.takes
         ]
-        return Copies(self.ledger, slated, self.steps)
+        me = self.session.me
+        return Copies(self.ledger, slated, self.steps, actor=me.actor, release=me.release)
 
     def _tables_moved(self, judged: Sequence[MigrationJudgement]) -> set[str]:
         """Tables that the plan renames after it has taken something from them.

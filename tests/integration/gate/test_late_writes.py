@@ -104,6 +104,38 @@ def test_writes_before_the_copy_are_in_it(shop: Shop, first: Tree, trees: Trees)
     assert shop.states()["code"] == "aside"
 
 
+def test_a_copy_is_not_forgotten_where_the_plan_ends_before_the_removal(shop: Shop, first: Tree, trees: Trees) -> None:
+    filled = with_function(
+        "0001_initial",
+        OPERATIONS.replace(", migrations.RemoveField('product', 'code')", "").replace(
+            ", migrations.RemoveField('product', 'note')", ""
+        ),
+        COPY,
+        name="0002_copy",
+    )
+    removal = with_function(
+        "0002_copy",
+        "migrations.RunPython(stop, migrations.RunPython.noop), migrations.RemoveField('product', 'code')",
+        "\nimport os\n\n\ndef stop(apps, editor):\n    assert os.environ.get('GO_ON') == '1'\n\n",
+        name="0003_remove",
+    )
+    second = trees.make(
+        first,
+        adding("title = models.CharField(max_length=20, default='')", models=without("code")),
+        migrations=filled | removal,
+    )
+    serving = shop.arrive(first)
+    assert shop.run(second, "migrate").code == 1
+    assert shop.recorded() == {"0001_initial", "0002_copy"}
+
+    shop.migrate(second, GO_ON="1")
+    write(shop, serving, "code")
+    newer = shop.roll(serving, second)
+    shop.beat(newer)
+
+    assert "late writes went to shop_product.code" in shop.contract(second).out
+
+
 @on_sqlite
 def test_the_copy_made_again_takes_in_what_came_late(shop: Shop, first: Tree, trees: Trees) -> None:
     second = copying(trees, first)

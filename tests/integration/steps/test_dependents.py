@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,9 @@ from guard.gate import evidence
 from guard.gate.executor import without_cascade
 from guard.gate.verdict import Unseen
 from guard.gate.witnesses.dependents import Around, of_column, of_migration, of_table
+
+#: Of a whole server, where other processes test at the same time.
+USER, ROLE = f"dep_user_{os.getpid()}", f"dep_role_{os.getpid()}"
 
 #: By vendor and kind: what makes it, and what it is called; what unmakes it, where dropping the tables does not.
 MADE: dict[str, dict[str, tuple[str, str, str]]] = {
@@ -126,9 +130,9 @@ MADE: dict[str, dict[str, tuple[str, str, str]]] = {
             "",
         ),
         "grant": (
-            "CREATE USER dep_user; GRANT SELECT (x) ON dep_item TO dep_user",
-            "grant to 'dep_user'@'%'",
-            "DROP USER dep_user",
+            f"CREATE USER {USER}; GRANT SELECT (x) ON dep_item TO {USER}",
+            f"grant to '{USER}'@'%'",
+            f"DROP USER {USER}",
         ),
     },
     "sqlite": {
@@ -194,7 +198,7 @@ WORKS: dict[str, dict[str, str]] = {
         "WHERE constraint_schema = DATABASE() AND constraint_name = 'dep_k'",
         "grant": "SELECT count(*) = 1 FROM information_schema.columns c JOIN information_schema.column_privileges p "
         "USING (table_schema, table_name, column_name) WHERE c.table_schema = DATABASE() AND c.column_name = 'x' "
-        "AND p.grantee LIKE '%dep_user%'",
+        f"AND p.grantee LIKE '%{USER}%'",
     },
     "sqlite": {
         "view": "SELECT count(*) = 0 FROM dep_v",
@@ -360,12 +364,12 @@ GRANTS = {
 def test_what_this_role_may_not_read_is_named_with_what_would_let_it(tables: BaseDatabaseWrapper, grants: str) -> None:
     database = tables.settings_dict["NAME"]
     pattern = f"`{database[:-1].replace('_', chr(92) + '_')}%`"
-    role = "dep_role" if grants.startswith("role: ") else "dep_user@'%'"
+    role = ROLE if grants.startswith("role: ") else f"{USER}@'%'"
     run(tables, "CREATE PROCEDURE dep_p() UPDATE dep_item SET x = 1")
-    run(tables, "CREATE USER dep_user@'%'; CREATE ROLE dep_role; GRANT dep_role TO dep_user@'%'")
-    run(tables, "SET DEFAULT ROLE dep_role FOR dep_user@'%'")
+    run(tables, f"CREATE USER {USER}@'%'; CREATE ROLE {ROLE}; GRANT {ROLE} TO {USER}@'%'")
+    run(tables, f"SET DEFAULT ROLE {ROLE} FOR {USER}@'%'")
     alias = "steps_limited"
-    settings = dict(connections.settings[tables.alias]) | {"USER": "dep_user", "PASSWORD": ""}
+    settings = dict(connections.settings[tables.alias]) | {"USER": USER, "PASSWORD": ""}
     connections.settings[alias] = settings
     try:
         for grant in grants.removeprefix("role: ").split("|"):
@@ -383,7 +387,7 @@ def test_what_this_role_may_not_read_is_named_with_what_would_let_it(tables: Bas
         connections[alias].close()
         del connections[alias]
         del connections.settings[alias]
-        run(tables, "DROP USER dep_user@'%'; DROP ROLE dep_role; DROP PROCEDURE dep_p")
+        run(tables, f"DROP USER {USER}@'%'; DROP ROLE {ROLE}; DROP PROCEDURE dep_p")
 
 
 @pytest.mark.parametrize(
