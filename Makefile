@@ -6,7 +6,7 @@
 #   make docs              builds docs/_build/html, with warnings as errors, and checks links and spelling
 #   make docs-outputs      writes what the commands in the docs really print into the pages (look at the difference!)
 #   make bench             what guard costs per statement, a fleet's beats (GUARD_BENCH_BEATS=180000: an hour's worth),
-#                          and readers beside DDL and a long transaction (GUARD_BENCH_LOCK_SECONDS=6, GUARD_BENCH_ROWS=1000000)
+#                          and readers beside DDL and a long transaction (GUARD_BENCH_LOCK_SECONDS=3, GUARD_BENCH_ROWS=1000000)
 #   make histories         upgrades published apps under guard through their own histories (PROJECT=wagtail, DB=…)
 #   make clean             removes what the others made
 

@@ -80,6 +80,10 @@ class Blocked(Exception):
         self.verdict = decided
 
 
+class HeldUp(OperationalError):
+    """The database ended the gate's own transaction, because this process did not move for too long: try again."""
+
+
 class _TokenLost(Exception):
     """The seal is no longer ours."""
 
@@ -189,7 +193,7 @@ class Contractor:
             if sealed is None:
                 return Attempt(step, Outcome.BLOCKED, under_lock)
             return self._take_sealed(sealed, token)
-        except Conflict as busy:
+        except (Conflict, HeldUp) as busy:
             return Attempt(step, Outcome.BUSY, detail=str(busy))
         finally:
             with _quietly():
@@ -198,7 +202,7 @@ class Contractor:
     def _seal(
         self, step: rows.Step, token: str, signature: str, *, unsafe: bool = False
     ) -> tuple[rows.Step | None, verdict.Verdict]:
-        with self.ledger.transaction(lock_wait=GATE_LOCK_WAIT, limit=GATE_LIMIT):
+        with self._short_transaction():
             self.ledger.gate(lock=True)
             current = self.ledger.step(step.id)
             if current is None or current.version != step.version:
@@ -213,6 +217,17 @@ class Contractor:
             return self.ledger.save(
                 current, protocol.seal(current, decided, token, signature, self.ledger.now())
             ), decided
+
+    @contextmanager
+    def _short_transaction(self) -> Iterator[None]:
+        """The gate's own: one that does not move is ended by the server, before a registration that waits gives up."""
+        try:
+            with self.ledger.transaction(lock_wait=GATE_LOCK_WAIT, limit=GATE_LIMIT):
+                yield
+        except DatabaseError as error:
+            if is_lock_timeout(error) or not (self.connection.connection is None or _took_too_long(error)):
+                raise
+            raise HeldUp(f"This process was held up while it had the gate to itself ({_first_line(error)}).") from error
 
     def _take_sealed(self, sealed: rows.Step, token: str) -> Attempt:
         self._said = []
@@ -451,9 +466,12 @@ class Contractor:
                 break
             except OperationalError as error:
                 # Registrations hold the gate row for a moment each.
-                if not is_lock_timeout(error) or time.monotonic() > deadline:
+                if not (is_lock_timeout(error) or isinstance(error, HeldUp)) or time.monotonic() > deadline:
                     raise
                 sleep(0.1)
+                if isinstance(error, HeldUp):
+                    # In another session.
+                    signature = sealer.sign(self.connection, token)
         if sealed is not None:
             again = evidence.gather(self.ledger, sealed, evidence.read_fleet(self.ledger), self.me)
             decided = self._decide(again, unsafe=unsafe)
@@ -738,6 +756,14 @@ def aside(step: rows.Step) -> str:
 def by_migrate(step: rows.Step) -> bool:
     """Whether it is `migrate` that takes the step, because its migration is held whole."""
     return step.kind is rows.StepKind.MIGRATION or bool(step.payload.get("held"))
+
+
+def _took_too_long(error: DatabaseError) -> bool:
+    """Whether the server ended a statement, and not the session, for the time that it took."""
+    cause = error.__cause__
+    if (getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)) == "57014":
+        return True
+    return bool(error.args) and error.args[0] in (1969, 3024)
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,6 +20,9 @@ from guard.runtime.sightings import Batch
 from guard.schema import catalog, declared
 from guard.schema.footprint import Footprint
 
+#: Beats for which a lease lasts.
+BEATS = 3
+
 #: Missing columns that are named one by one.
 MAX_NAMED = 10
 
@@ -86,13 +89,13 @@ class Lease:
 
     @property
     def interval(self) -> float:
-        """Seconds until the next beat is due: a third of the lease that the ledger has granted."""
-        return (self._length or conf.get().lease) / 3
+        """Seconds until the next beat is due: BEATS to the lease that the ledger has granted."""
+        return (self._length or conf.get().lease) / BEATS
 
     def _wanted(self) -> float:
         """The lease to ask for, in seconds: longer in a fleet that would else beat too often for the database."""
         config = conf.get()
-        return max(config.lease, 3 * self._fleet / config.max_beats_per_second)
+        return max(config.lease, BEATS * self._fleet / config.max_beats_per_second)
 
     def register(self, patience: float = 5.0) -> None:
         """Register now, unless that was done meanwhile. Raises what the ledger raises.

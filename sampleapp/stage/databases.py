@@ -75,7 +75,7 @@ class Database:
 
     def _connect(self, name: str) -> Any:
         if self.vendor == "sqlite":
-            return sqlite3.connect(name, timeout=20)
+            return sqlite3.connect(name, timeout=60)
         if self.vendor == "postgres":
             import psycopg
 
@@ -85,7 +85,7 @@ class Database:
                 user=os.environ.get("DB_USER", "postgres"),
                 password=os.environ.get("DB_PASSWORD", ""),
                 dbname=name or "postgres",
-                connect_timeout=3,
+                connect_timeout=30,
                 autocommit=True,
             )
         import MySQLdb
@@ -95,7 +95,7 @@ class Database:
             port=int(self.port),
             user=os.environ.get("DB_USER", "root"),
             password=os.environ.get("DB_PASSWORD", ""),
-            connect_timeout=3,
+            connect_timeout=30,
             **({"database": name} if name else {}),
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sampleapp.stage.processes import Server, request, until
+from sampleapp.stage.processes import PATIENCE, Server, request, until
 
 
 class Balancer:
@@ -43,13 +43,13 @@ class Balancer:
             if server not in self._servers:
                 self._servers.append(server)
 
-    def take(self, server: Server, *, within: float = 30.0) -> None:
+    def take(self, server: Server, *, within: float = PATIENCE) -> None:
         """Know a server, and wait until it gets requests: only then can it stand in for another one."""
         self.add(server)
         server.until_ready(within=within)
         until("the balancer sends it requests", lambda: self.serves(server), within=within)
 
-    def drain(self, server: Server, *, within: float = 20.0) -> None:
+    def drain(self, server: Server, *, within: float = PATIENCE) -> None:
         """Give a server no more requests, and wait until those that it has are answered."""
         with self._lock:
             self._servers = [each for each in self._servers if each is not server]
@@ -153,7 +153,7 @@ class Load:
         """Requests since the last mark."""
         return self._requests
 
-    def until_more(self, count: int, *, within: float = 30.0) -> None:
+    def until_more(self, count: int, *, within: float = PATIENCE) -> None:
         """Wait until so many more requests have been made."""
         target = self._requests + count
         until(f"{count} more requests", lambda: self._requests >= target, within=within)

@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import http.client
 import importlib.util
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,12 +26,16 @@ SAMPLEAPP = Path(__file__).resolve().parents[1]
 
 T = TypeVar("T")
 
+#: Seconds after which what is waited for will not come any more. Far more than it takes on a busy machine: it ends what
+#: hangs, and says nothing of how long anything may take.
+PATIENCE = 90.0
+
 
 class TimedOut(AssertionError):
     """Something did not come true before its deadline."""
 
 
-def until(what: str, probe: Callable[[], T], *, within: float = 20.0, every: float = 0.05) -> T:
+def until(what: str, probe: Callable[[], T], *, within: float = PATIENCE, every: float = 0.05) -> T:
     """Ask until the answer is true, and return it.
 
     `within` and `every` are in seconds. Raises TimedOut, with `what` and the last answer.
@@ -44,15 +50,40 @@ def until(what: str, probe: Callable[[], T], *, within: float = 20.0, every: flo
         time.sleep(every)
 
 
+#: Ports below those that systems give to outgoing connections, in blocks: who holds the first has all of the block.
+_FIRST_PORT, _BLOCK, _BLOCKS = 10_240, 128, 150
+
+_ports: Iterator[int] | None = None
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on, and that no other process of these is given until this one ends."""
+    global _ports
+    if _ports is None:
+        _ports = itertools.cycle(_claimed())
+    for _ in range(_BLOCK):
+        port = next(_ports)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"no port is free up to {port}")
+
+
+_claim = socket.socket()
+
+
+def _claimed() -> Sequence[int]:
+    """The ports of a block that is this process's own from now on."""
+    for block in random.sample(range(_BLOCKS), _BLOCKS):
+        first = _FIRST_PORT + block * _BLOCK
+        with contextlib.suppress(OSError):
+            _claim.bind(("127.0.0.1", first))
+            return range(first + 1, first + _BLOCK)
+    raise RuntimeError("no block of ports is free")
 
 
 def request(
-    port: int, method: str, path: str, data: object = None, *, timeout: float = 30.0
+    port: int, method: str, path: str, data: object = None, *, timeout: float = PATIENCE
 ) -> tuple[int, dict[str, str], Any]:
     """One HTTP request to this machine: status, headers in lower case, and the body (read as JSON where it is).
 
@@ -147,7 +178,7 @@ class Release:
             | {f"GUARD_{key}": str(value) for key, value in (self.guard or {}).items()}
         )
 
-    def manage(self, *args: str, timeout: float = 90.0, environ: Mapping[str, str] | None = None) -> Done:
+    def manage(self, *args: str, timeout: float = 300.0, environ: Mapping[str, str] | None = None) -> Done:
         """Run a management command to its end. `timeout` is in seconds; raises subprocess.TimeoutExpired."""
         started = time.monotonic()
         ended = subprocess.run(
@@ -166,7 +197,7 @@ class Release:
         port = free_port()
         arguments = [
             *("-m", "gunicorn", "config.wsgi", "--config", str(self.trees / "common" / "gunicorn.conf.py")),
-            *("--bind", f"127.0.0.1:{port}", "--workers", str(workers), "--graceful-timeout", "10", *options),
+            *("--bind", f"127.0.0.1:{port}", "--workers", str(workers), "--graceful-timeout", "60", *options),
         ]
         return Server(self, self._start(arguments, log), log, port)
 
@@ -217,7 +248,7 @@ class Process:
         """What it has written so far."""
         return self.log.read_text(errors="replace")
 
-    def stop(self, number: int = signal.SIGTERM, *, within: float = 20.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, *, within: float = PATIENCE) -> int:
         """Ask it to stop and wait; its exit code. One that does not stop is killed, and that raises TimedOut."""
         if self.running:
             self.popen.send_signal(number)
@@ -253,7 +284,7 @@ class Server(Process):
     def status(self, path: str) -> int:
         """The status of a GET; 0 where nothing answers."""
         try:
-            return request(self.port, "GET", path, timeout=5.0)[0]
+            return request(self.port, "GET", path, timeout=30.0)[0]
         except (OSError, http.client.HTTPException):
             return 0
 
@@ -266,11 +297,11 @@ class Server(Process):
     def ready(self) -> bool:
         return self.status(self.ready_path) == 200
 
-    def until_up(self, *, within: float = 30.0) -> Server:
+    def until_up(self, *, within: float = PATIENCE) -> Server:
         """Wait until it answers at all."""
         return self._until("answers", lambda: self.status("/health/") == 200, within)
 
-    def until_ready(self, *, within: float = 30.0) -> Server:
+    def until_ready(self, *, within: float = PATIENCE) -> Server:
         """Wait until it may be given requests."""
         return self._until("is ready", lambda: self.ready, within)
 

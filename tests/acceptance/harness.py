@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -12,12 +13,13 @@ from typing import Any
 from sampleapp.stage.databases import Database
 from sampleapp.stage.load import Balancer, Load
 from sampleapp.stage.processes import SAMPLEAPP, Process, Release, Server, stopping
+from tests import patience
 
-#: Every window is short enough to wait for; the lease outlives a pause of a busy machine. All in seconds.
+#: Every window is short enough to wait for; the lease outlives any pause of a busy machine. All in seconds.
 WINDOWS: dict[str, object] = {
     "MODE": "enforce",
-    "LEASE": 3,
-    "LOST_GRACE": 1,
+    "LEASE": 60,
+    "LOST_GRACE": 600,
     "QUIET_PERIOD": 1,
     "ROLLBACK_WINDOW": 1,
     "ADOPTION_PERIOD": 1,
@@ -27,6 +29,20 @@ WINDOWS: dict[str, object] = {
 
 COLUMNS = {"is_enabled", "sku", "supplier_id"}
 TARGETS = tuple(f"shop_product.{column}" for column in sorted(COLUMNS))
+
+
+class Patient(Release):
+    """A release whose processes beat every second, and take the time that they need to leave."""
+
+    __slots__ = ()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        usual = super().environ
+        path = os.pathsep.join([str(patience.DIRECTORY), usual["PYTHONPATH"]])
+        lease = (self.guard or {}).get("LEASE", WINDOWS["LEASE"])
+        assert isinstance(lease, int | float)
+        return usual | patience.environ(beats=lease) | {"PYTHONPATH": path}
 
 
 class Ledger:
@@ -85,7 +101,7 @@ class Shop:
 
     def release(self, name: str, *, reach: Mapping[str, str] | None = None, **guard: object) -> Release:
         """A release with guard; keys of the GUARD setting may differ from the usual ones of the tests."""
-        return Release(name, self.database, WINDOWS | guard, reach=reach or {})
+        return Patient(name, self.database, WINDOWS | guard, reach=reach or {})
 
     def plain(self, name: str) -> Release:
         """A release without guard."""
@@ -100,7 +116,7 @@ class Shop:
         kept = "    is_active = models.BooleanField(default=True)\n"
         models.write_text(models.read_text().replace(kept, kept + kept.replace("is_active", "is_enabled")))
         Release("r4", self.database, None, trees=trees).manage("makemigrations", "shop").ok()
-        return Release("r4", self.database, WINDOWS | guard, trees=trees)
+        return Patient("r4", self.database, WINDOWS | guard, trees=trees)
 
     def serve(self, release: Release, *, workers: int = 1, options: tuple[str, ...] = ()) -> Server:
         """gunicorn, answering."""

@@ -7,6 +7,8 @@ import socket
 import threading
 from types import TracebackType
 
+from sampleapp.stage.processes import free_port
+
 
 class Proxy:
     """Relays connections to a server until it is cut; while cut, it refuses them."""
@@ -15,14 +17,16 @@ class Proxy:
         self._target = (host, port)
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
-        self._listener = self._listen(0)
+        self._listener = self._bound(free_port())
         self.port: int = self._listener.getsockname()[1]
+        self._listen()
 
     def __enter__(self) -> Proxy:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.cut()
+        self._listener.close()
 
     def cut(self) -> None:
         """Close every connection and listen no more."""
@@ -31,6 +35,8 @@ class Proxy:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
+            # Held meanwhile, or somebody else may be given this port.
+            self._listener = self._bound(self.port)
             for each in self._open:
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
@@ -39,15 +45,17 @@ class Proxy:
 
     def mend(self) -> None:
         """Listen again, on the same port."""
-        self._listener = self._listen(self.port)
+        self._listen()
 
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        return listener
+    def _bound(self, port: int) -> socket.socket:
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
+        return bound
+
+    def _listen(self) -> None:
+        self._listener.listen()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -57,7 +65,7 @@ class Proxy:
                 return
             with self._lock:
                 try:
-                    server = socket.create_connection(self._target, timeout=5)
+                    server = socket.create_connection(self._target, timeout=30)
                 except OSError:
                     client.close()
                     continue

@@ -20,7 +20,7 @@ def test_the_deploy_that_installs_guard_may_remove_fields(shop: Shop) -> None:
     first.stop()
 
     # Nobody has ever seen old code register, so its silence says nothing.
-    waiting = new.manage("guard", "contract", "--wait", "--timeout", "3")
+    waiting = new.manage("guard", "contract", "--wait", "--timeout", "1")
     assert waiting.code == 3, waiting.text
     assert shop.database.columns("shop_product") >= COLUMNS
     tally = load.mark()
@@ -28,7 +28,7 @@ def test_the_deploy_that_installs_guard_may_remove_fields(shop: Shop) -> None:
     assert {release for release, _ in tally.by_release} == {"r2", "r3"}
 
     # The period may be as short as the operator dares.
-    shop.release("r3", ADOPTION_PERIOD=0).manage("guard", "contract", "--wait", "--timeout", "30").ok()
+    shop.release("r3", ADOPTION_PERIOD=0).manage("guard", "contract", "--wait", "--timeout", "120").ok()
     assert shop.database.columns("shop_product").isdisjoint(COLUMNS)
 
 

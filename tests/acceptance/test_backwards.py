@@ -27,7 +27,7 @@ def test_a_revert_takes_the_column_over_with_its_data(shop: Shop, state: str) ->
     second = shop.serve(new).until_ready()
     if state == "aside":
         first.stop()
-        new.manage("guard", "contract", "--wait", "--timeout", "30").ok()
+        new.manage("guard", "contract", "--wait", "--timeout", "120").ok()
     assert shop.ledger.states()["shop_product.is_enabled"] == state
     assert second.request("POST", "/products/", {"name": "new", "price": 1})[0] == 201
 

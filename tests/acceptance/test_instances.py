@@ -120,7 +120,7 @@ def test_a_command_that_needs_what_was_set_aside_ends_before_its_work(shop: Shop
     shop.serve(old).until_ready().stop()
     new.manage("migrate").ok()
     shop.serve(new).until_ready()
-    new.manage("guard", "contract", "--wait", "--timeout", "30").ok()
+    new.manage("guard", "contract", "--wait", "--timeout", "120").ok()
 
     refused = old.manage("report")
 

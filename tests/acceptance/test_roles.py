@@ -62,7 +62,7 @@ def test_a_role_that_may_not_write_the_ledger_is_never_taken_for_an_empty_fleet(
     assert "denied" in server.text
     new.manage("migrate").ok()
     seen = shop.serve(new).until_ready()
-    waiting = new.manage("guard", "contract", "--wait", "--timeout", "3")
+    waiting = new.manage("guard", "contract", "--wait", "--timeout", "1")
     assert waiting.code == 3, waiting.text
     assert shop.database.columns("shop_product") >= COLUMNS
     seen.stop()

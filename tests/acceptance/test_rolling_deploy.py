@@ -51,7 +51,7 @@ def test_old_and_new_code_serve_together_until_the_columns_are_erased(shop: Shop
 
     balancer.drain(first)
     first.stop()
-    new.manage("guard", "contract", "--wait", "--timeout", "30").ok()
+    new.manage("guard", "contract", "--wait", "--timeout", "120").ok()
     assert shop.database.columns("shop_product").isdisjoint(COLUMNS)
     load.until_more(SOME)
 
@@ -59,7 +59,7 @@ def test_old_and_new_code_serve_together_until_the_columns_are_erased(shop: Shop
         new.manage("guard", "contract").ok()
         return set(shop.ledger.states().values()) == {"done"}
 
-    until("the columns are erased", erased, within=30)
+    until("the columns are erased", erased)
     load.until_more(SOME)
     tally = load.mark()
     assert tally.failures == ()
@@ -100,7 +100,7 @@ def test_a_roll_back_after_the_contract_step_is_refused_until_the_columns_are_re
     second = shop.serve(new).until_ready()
     balancer, load = shop.load(second)
     first.stop()
-    new.manage("guard", "contract", "--wait", "--timeout", "30").ok()
+    new.manage("guard", "contract", "--wait", "--timeout", "120").ok()
     assert set(shop.ledger.states().values()) == {"aside"}
 
     back = shop.serve(old)
@@ -115,7 +115,7 @@ def test_a_roll_back_after_the_contract_step_is_refused_until_the_columns_are_re
 
     for target in TARGETS:
         new.manage("guard", "restore", target).ok()
-    back.until_ready(within=15)
+    back.until_ready()
     balancer.take(back)
     load.until_more(2 * SOME)
     balancer.drain(second)

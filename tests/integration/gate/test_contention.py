@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,14 @@ def locked(shop: Shop) -> Iterator[None]:
         cursor.fetchall()
         yield
         cursor.execute("ROLLBACK")
+
+
+@contextmanager
+def impatient(shop: Shop) -> Iterator[None]:
+    """Commands give up soon where a lock is not to be had."""
+    usual, shop.guard["LOCK_PATIENCE"] = shop.guard["LOCK_PATIENCE"], 0.5
+    yield
+    shop.guard["LOCK_PATIENCE"] = usual
 
 
 def test_two_takers_at_once_take_each_step_once(shop: Shop, first: Tree, second: Tree) -> None:
@@ -61,11 +70,10 @@ def test_several_migrates_at_once_hold_the_same_migration(shop: Shop, first: Tre
 
 
 def test_a_table_that_others_hold_is_left_as_it_is_and_taken_later(shop: Shop, first: Tree, second: Tree) -> None:
-    shop.guard["LOCK_PATIENCE"] = 0.5
     shop.deploy(first, second)
     before = shop.facts("code")
 
-    with locked(shop):
+    with locked(shop), impatient(shop):
         done = shop.contract(second, code=4)
         migrated = shop.migrate(second) if shop.vendor != "sqlite" else None
 
@@ -78,7 +86,7 @@ def test_a_table_that_others_hold_is_left_as_it_is_and_taken_later(shop: Shop, f
     assert (step.state, step.token, shop.facts("code")) == (rows.StepState.WAITING, "", before)
     shop.contract(second)
     assert shop.states() == {"code": "aside", "note": "aside"}
-    with locked(shop):
+    with locked(shop), impatient(shop):
         kept = shop.run(second, "guard", "restore", "shop_product.code").ok(1)
     assert "The database refused:" in kept.err
     assert shop.states()["code"] == "aside"
@@ -86,7 +94,6 @@ def test_a_table_that_others_hold_is_left_as_it_is_and_taken_later(shop: Shop, f
 
 
 def test_a_lock_that_is_given_up_in_time_is_waited_for(shop: Shop, first: Tree, second: Tree) -> None:
-    shop.guard["LOCK_PATIENCE"] = 30
     shop.deploy(first, second)
 
     with locked(shop):
@@ -105,7 +112,6 @@ servers = pytest.mark.parametrize("vendor", ["postgres", "mariadb"], indirect=Tr
 
 @servers
 def test_an_expand_step_lets_others_through_while_it_waits_for_its_table(shop: Shop, first: Tree, second: Tree) -> None:
-    shop.guard["LOCK_PATIENCE"] = 30
     shop.arrive(first)
 
     with locked(shop):
@@ -122,11 +128,10 @@ def test_an_expand_step_lets_others_through_while_it_waits_for_its_table(shop: S
 
 @servers
 def test_an_expand_step_that_gives_up_leaves_everything_as_it_was(shop: Shop, first: Tree, second: Tree) -> None:
-    shop.guard["LOCK_PATIENCE"] = 0.5
     shop.arrive(first)
     before = shop.facts("code"), shop.recorded()
 
-    with locked(shop):
+    with locked(shop), impatient(shop):
         done = shop.migrate(second, code=1)
 
     assert "The lock of shop_product was not to be had in 0.5 seconds" in done.err
@@ -144,7 +149,6 @@ def test_waiting_for_a_lock_never_runs_the_projects_own_code_again(shop: Shop, f
         "migrations.RemoveField('product', 'code')"
     )
     mixed = trees.make(first, without("code"), migrations=migration("0002_mixed", "0001_initial", operations))
-    shop.guard["LOCK_PATIENCE"] = 30
     shop.arrive(first)
     before = shop.query("SELECT count(*) FROM shop_supplier WHERE name = 'once'")
 
@@ -191,8 +195,10 @@ def test_a_living_seal_is_respected_and_one_that_is_left_behind_is_settled(
     shop: Shop, first: Tree, second: Tree
 ) -> None:
     shop.deploy(first, second)
+    # What holds the seal is a name on the whole server.
+    token = uuid.uuid4().hex
     with connect(shop.database) as taker:
-        signature = sealer.sign(taker, "token")
+        signature = sealer.sign(taker, token)
         step = _sealed(shop, "shop_product.code", signature, 0.0)
         with shop.connection() as other:
             if shop.vendor == "sqlite":

@@ -41,7 +41,6 @@ def test_nulls_that_come_until_the_end_are_filled_and_then_forbidden(shop: Shop,
 
 @pytest.mark.parametrize("vendor", ["postgres"], indirect=True)
 def test_given_up_for_a_lock_nothing_of_it_stays(shop: Shop, first: Tree, strict: Tree) -> None:
-    shop.guard["LOCK_PATIENCE"] = 30
     shop.deploy(first, strict)
     before = shop.facts("note")
     with connect(shop.database) as other, other.cursor() as cursor:

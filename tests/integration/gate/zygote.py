@@ -52,7 +52,7 @@ def serve(path: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
-        listener.listen(16)
+        listener.listen(64)
         print("ready", flush=True)
         while True:
             conversation, _ = listener.accept()

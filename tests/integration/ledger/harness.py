@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from django.core.management import call_command
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from guard import conf
@@ -32,7 +32,7 @@ ENGINES = {"sqlite": "sqlite3", "postgres": "postgresql", "mariadb": "mysql"}
 USERS = {"sqlite": "", "postgres": "postgres", "mariadb": "root"}
 
 #: Seconds that no test outlives.
-LEASE = 600.0
+LEASE = 3_600.0
 #: Seconds after which work is taken to hang, on however busy a machine.
 HANGS = 300
 
@@ -200,6 +200,11 @@ def counted(connection: BaseDatabaseWrapper) -> Iterator[list[str]]:
 
     with connection.execute_wrapper(look):
         yield seen
+
+
+def waited_too_long(error: OperationalError) -> bool:
+    """Whether a lock was not to be had in time; a deadlock is no such thing."""
+    return getattr(error.__cause__, "sqlstate", None) == "55P03" or error.args[0] == 1205
 
 
 def together(works: Sequence[Callable[[], T]]) -> list[T]:

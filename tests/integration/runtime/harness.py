@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import uuid
@@ -23,12 +24,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from guard.ledger import rows
 from guard.ledger.store import Ledger
 from sampleapp.stage.databases import Database
-from sampleapp.stage.processes import free_port, until
+from sampleapp.stage.processes import PATIENCE, free_port, until
+from tests import patience
 
 SITE = Path(__file__).parent / "site"
 ROOT = Path(__file__).resolve().parents[3]
 
 T = TypeVar("T")
+
+#: Seconds: longer than any pause of a busy machine.
+LEASE = 60.0
 
 #: Where Celery's messages go.
 BROKER = os.environ.get("GUARD_TEST_BROKER", "amqp://guest:guest@127.0.0.1:5672//")
@@ -43,7 +48,9 @@ class Site:
     def __init__(self, database: Database, directory: Path, **guard: object) -> None:
         self.database = database
         self.directory = directory
-        self.guard: dict[str, object] = {"MODE": "enforce", "LEASE": 3, "RELEASE": "r1"} | guard
+        self.guard: dict[str, object] = {"MODE": "enforce", "LEASE": LEASE, "RELEASE": "r1"} | guard
+        #: Seconds between two beats; None: a third of the lease, as usual.
+        self.beat: float | None = 1.0
         self.middleware = True
         self.variables: dict[str, str] = {}
         #: Of the database, beside the usual ones.
@@ -63,14 +70,15 @@ class Site:
             "PORT": self.database.port,
             "USER": os.environ.get("DB_USER", USERS[self.database.vendor]) if server else "",
             "PASSWORD": os.environ.get("DB_PASSWORD", ""),
-            "OPTIONS": self.options if server else {"timeout": 10},
+            # Nothing here is about what a crash of the machine leaves, so nobody waits for the disk.
+            "OPTIONS": self.options if server else {"timeout": 60, "init_command": "PRAGMA synchronous = OFF"},
         }
 
     @property
     def environ(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "GUARD", "COV_"))}
         return kept | {
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(SITE)]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(SITE), str(patience.DIRECTORY)]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
             # Guard's own code must give no warning in any process.
@@ -80,8 +88,15 @@ class Site:
             "GUARD": json.dumps(self.guard),
             "MIDDLEWARE": "1" if self.middleware else "0",
             "STATIC_ROOT": str(self.directory / "static"),
+            **patience.environ(**self._beats),
             **self.variables,
         }
+
+    @property
+    def _beats(self) -> dict[str, float]:
+        lease = self.guard["LEASE"]
+        assert isinstance(lease, int | float)
+        return {} if self.beat is None else {"beats": lease / self.beat}
 
     def migrate(self) -> None:
         """Make the tables, guard's included, with guard itself standing aside."""
@@ -91,7 +106,7 @@ class Site:
         with self.ledger() as ledger:
             ledger.make_gate(fresh=False)
 
-    def run(self, *args: str, code: int | None = 0, timeout: float = 60.0) -> str:
+    def run(self, *args: str, code: int | None = 0, timeout: float = 300.0) -> str:
         """Run python with these arguments to its end; what it printed, and what it logged."""
         ended = subprocess.run(
             [sys.executable, *args],
@@ -129,7 +144,7 @@ class Site:
         port = free_port()
         running = self.start(
             *("-m", "gunicorn", "wsgi", "--bind", f"127.0.0.1:{port}", "--workers", str(workers)),
-            *("--no-control-socket", "--graceful-timeout", "5", *options),
+            *("--no-control-socket", "--graceful-timeout", "60", *options),
         )
         return Server(running, port).until_up()
 
@@ -162,7 +177,8 @@ class Site:
     def connection(self) -> Iterator[BaseDatabaseWrapper]:
         """A connection of the test's own."""
         module = importlib.import_module(f"{self.settings['ENGINE']}.base")
-        full = connections.configure_settings({"default": self.settings | {"OPTIONS": {}}})["default"]
+        settings = self.settings if self.database.vendor == "sqlite" else self.settings | {"OPTIONS": {}}
+        full = connections.configure_settings({"default": settings})["default"]
         connection: BaseDatabaseWrapper = module.DatabaseWrapper(full, "default")
         connection.guard_private = True  # type: ignore[attr-defined]
         try:
@@ -203,6 +219,25 @@ class Site:
         """Those that have not said that they are gone."""
         return tuple(row for row in self.instances() if row.state is not rows.InstanceState.GONE)
 
+    def freeze(self, pid: int) -> None:
+        """Stop a process where it stands, but not while it has a database's file locked: nobody else could go on."""
+
+        def stopped() -> bool:
+            os.kill(pid, signal.SIGSTOP)
+            until("it stands still", lambda: _state(pid) == "T", every=0.01)
+            if self.database.vendor != "sqlite":
+                return True
+            with contextlib.closing(sqlite3.connect(self.database.name, timeout=1.0, isolation_level=None)) as other:
+                try:
+                    other.execute("BEGIN EXCLUSIVE")
+                except sqlite3.OperationalError:
+                    os.kill(pid, signal.SIGCONT)
+                    return False
+                other.execute("ROLLBACK")
+            return True
+
+        until("it stops where it has no lock", stopped)
+
     def sightings(self) -> tuple[rows.Sighting, ...]:
         with self.ledger() as ledger:
             return ledger.sightings("stock_item", "old")
@@ -229,6 +264,11 @@ class Site:
             popen.wait()
 
 
+def _state(pid: int) -> str:
+    """The first letter of what ps says a process does."""
+    return subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout[:1].upper()
+
+
 class Running:
     """A process that goes on."""
 
@@ -240,7 +280,7 @@ class Running:
     def text(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def stop(self, number: int = signal.SIGTERM, *, within: float = 15.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, *, within: float = PATIENCE) -> int:
         """Send the signal and wait for the end; the exit code, negative for a signal."""
         self.popen.send_signal(number)
         return self.popen.wait(within)
@@ -255,7 +295,7 @@ class Server:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             response = connection.getresponse()
@@ -278,6 +318,6 @@ class Server:
         return self
 
 
-def eventually(what: str, probe: Callable[[], T], *, within: float = 15.0) -> T:
+def eventually(what: str, probe: Callable[[], T], *, within: float = PATIENCE) -> T:
     """Ask until the answer is true, and return it."""
     return until(what, probe, within=within)

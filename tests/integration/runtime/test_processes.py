@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from guard.attribution.watchlist import Access
 from guard.ledger.rows import InstanceKind, InstanceState, StepState
+from sampleapp.stage.processes import PATIENCE
 from tests.integration.runtime.harness import Site, eventually
 
 
@@ -18,8 +20,9 @@ def test_gunicorn_workers_register_apart_and_leave(site: Site, options: tuple[st
     server = site.gunicorn(*options, workers=2)
 
     def pids() -> set[int]:
-        # With --preload each worker registers at its first request.
-        server.get("/pid/")
+        # With --preload each worker registers at its first request: several at once, so that none gets them all.
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(server.get, ["/pid/"] * 4))
         return {row.pid for row in site.live()}
 
     eventually("both workers are registered", lambda: len(pids()) == 2)
@@ -65,7 +68,7 @@ def test_runserver_is_one_server_and_leaves(site: Site, options: tuple[str, ...]
     else:
         # As a terminal does: to the reloader and to the server that it started.
         os.killpg(server.running.popen.pid, number)
-        server.running.popen.wait(15)
+        server.running.popen.wait(PATIENCE)
     eventually("it has left", lambda: site.instance().state is InstanceState.GONE)
 
 
@@ -129,7 +132,7 @@ def test_a_script_registers_under_its_name(site: Site) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_process_that_is_stopped_while_it_registers_leaves(site: Site, when: str, name: str) -> None:
     running = site.start("interrupted.py", when, f"SIG{name}")
-    assert running.popen.wait(20) == -signal.Signals[f"SIG{name}"], running.text
+    assert running.popen.wait(PATIENCE) == -signal.Signals[f"SIG{name}"], running.text
     assert not site.live()
 
 

@@ -63,7 +63,7 @@ def test_a_server_that_may_not_start_threads_beats_at_the_end_of_requests_and_le
 
 
 def test_a_process_that_sleeps_between_its_queries_keeps_its_lease(site: Site) -> None:
-    site.guard["LEASE"] = 1.5
+    site.guard["LEASE"], site.beat = 3, None
     running = site.start("script.py", "--wait")
     eventually("it is registered", site.live)
     born = site.instance()
@@ -79,8 +79,8 @@ def queues() -> Iterator[tuple[str, str]]:
 
     names = (f"guard-{uuid.uuid4().hex[:8]}-default", f"guard-{uuid.uuid4().hex[:8]}-mail")
     try:
-        with Connection(BROKER, connect_timeout=3) as connection:
-            connection.ensure_connection(max_retries=1, timeout=3)
+        with Connection(BROKER, connect_timeout=30) as connection:
+            connection.ensure_connection(max_retries=1, timeout=30)
     except Exception as error:
         reason = f"no broker answers at {BROKER} (GUARD_TEST_BROKER): {error}"
         if os.environ.get("GUARD_TEST_REQUIRE") == "1":
@@ -97,7 +97,7 @@ def test_celerys_children_are_instances_of_their_queues_and_leave(postgres_site:
 
     postgres_site.slate()
     worker = postgres_site.celery("--concurrency", "2", queues=queues)
-    eventually("both children are registered", lambda: len(postgres_site.live()) == 2, within=30)
+    eventually("both children are registered", lambda: len(postgres_site.live()) == 2)
     live = postgres_site.live()
     assert len({row.id for row in live}) == len({row.pid for row in live}) == 2
     assert worker.popen.pid not in {row.pid for row in live}
@@ -107,16 +107,16 @@ def test_celerys_children_are_instances_of_their_queues_and_leave(postgres_site:
         for number in range(6):
             sender.send_task("reads", [number], queue=queues[number % 2], connection=connection)
     eventually("they have run", lambda: worker.text.count("read 0") == 6)
-    assert worker.stop(within=30) == 0
+    assert worker.stop() == 0
     assert _gone(postgres_site)
     assert _reads(postgres_site) == 6
 
 
 def test_a_celery_worker_without_children_is_one_instance(site: Site, queues: tuple[str, str]) -> None:
     worker = site.celery("--pool", "threads", "--concurrency", "1", queues=queues[:1])
-    eventually("it is registered", site.live, within=30)
+    eventually("it is registered", site.live)
     row = site.instance()
     assert (row.kind, row.workload, row.pid) == (InstanceKind.WORKER, f"celery:{queues[0]}", worker.popen.pid)
-    eventually("it consumes", lambda: " ready." in worker.text, within=30)
-    worker.stop(within=30)
+    eventually("it consumes", lambda: " ready." in worker.text)
+    worker.stop()
     assert _gone(site)

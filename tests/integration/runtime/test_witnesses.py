@@ -43,8 +43,9 @@ def _elsewhere(site: Site) -> None:
 
 
 def test_of_a_process_of_this_host_the_host_knows_whether_it_runs(site: Site) -> None:
+    site.guard["LEASE"], site.beat = 3, None
     killed, stopped = _registered(site, "script.py", "--wait"), _registered(site, "script.py", "--wait")
-    os.kill(stopped.popen.pid, signal.SIGSTOP)
+    site.freeze(stopped.popen.pid)
     os.kill(killed.popen.pid, signal.SIGKILL)
     ids = {_row(site, killed).id, _row(site, stopped).id}
     with site.ledger() as ledger:
@@ -62,7 +63,7 @@ def test_of_a_process_of_this_host_the_host_knows_whether_it_runs(site: Site) ->
 def test_sessions_tell_of_processes_elsewhere(each_site: Site) -> None:
     killed, stopped = (_registered(each_site, "manage.py", "tally", "--forever") for _ in range(2))
     for running in (killed, stopped):
-        os.kill(running.popen.pid, signal.SIGSTOP)
+        each_site.freeze(running.popen.pid)
     first, second = _row(each_site, killed), _row(each_site, stopped)
     _elsewhere(each_site)
     if each_site.database.vendor == "sqlite":
@@ -107,7 +108,8 @@ def test_postgresqls_sessions_are_tagged_and_keep_the_projects_own_name(postgres
     tag, _, role = _row(postgres_site, running).session.partition(" ")
     assert role == "postgres"
     names = postgres_site.database.query(
-        "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
     assert {name for (name,) in names} == {f"the shop guard:{tag}"}
 

@@ -43,7 +43,7 @@ class Project:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout

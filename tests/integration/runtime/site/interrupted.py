@@ -27,4 +27,4 @@ def register(wrapped, instance, args, kwargs):
 
 wrapt.wrap_function_wrapper("guard.ledger.store", "Ledger.register", register)
 print(Item.objects.count(), flush=True)
-time.sleep(60)
+time.sleep(3_600)

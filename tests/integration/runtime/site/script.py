@@ -13,4 +13,4 @@ from stock.models import Item  # noqa: E402
 
 print(Item.objects.count(), flush=True)
 if "--wait" in sys.argv:
-    time.sleep(60)
+    time.sleep(3_600)
