@@ -34,9 +34,6 @@ from guard.steps.locks import pauses
 GATE_LOCK_WAIT = 0.4
 GATE_LIMIT = 0.8
 
-#: Rows up to which a step that is not instant may still be taken by `migrate`.
-SMALL_TABLE = 10_000
-
 #: Seconds that a command waits for another taker's living seal.
 SEAL_PATIENCE = 5.0
 
@@ -145,12 +142,13 @@ class Contractor:
         self.ddl: Ddl = ddl_for(connection, self._execute)
 
     def _execute(self, sql: str, params: Sequence[Any] | None) -> None:
-        self._said.append(sql)
+        said = sql
         if params and self.connection.vendor == "postgresql":
             # The server takes no parameters in DDL; Django's own composing quotes them.
             sql, params = self.connection.ops.compose_sql(sql, params), None  # type: ignore[attr-defined]
         with self.connection.cursor() as cursor:
             cursor.execute(sql, params)
+        self._said.append(said)
 
     # Looking
 
@@ -230,7 +228,7 @@ class Contractor:
             raise HeldUp(f"This process was held up while it had the gate to itself ({_first_line(error)}).") from error
 
     def _take_sealed(self, sealed: rows.Step, token: str) -> Attempt:
-        self._said = []
+        self._said, self.ddl.remarks = [], []
         started = time.monotonic()
         try:
             again = self._decide(evidence.gather(self.ledger, sealed, evidence.read_fleet(self.ledger), self.me))
@@ -249,7 +247,8 @@ class Contractor:
             outcome = Outcome.LOCKED if is_lock_timeout(error) else Outcome.FAILED
             return Attempt(reopened, outcome, detail=_first_line(error))
         self._record(sealed, taken, time.monotonic() - started, again)
-        return Attempt(taken, Outcome.ASIDE if taken.state is rows.StepState.ASIDE else Outcome.DONE, again)
+        outcome = Outcome.ASIDE if taken.state is rows.StepState.ASIDE else Outcome.DONE
+        return Attempt(taken, outcome, again, detail=" ".join(self.ddl.remarks))
 
     def _held(self, sealed: rows.Step, token: str) -> rows.Step:
         """The step's row, read again in the DDL's own transaction: only the holder of the token goes on."""
@@ -430,6 +429,7 @@ class Contractor:
             migration=f"{after.app}.{after.migration}",
             sql=self._said,
             seconds=round(seconds, 3),
+            **({"remarks": self.ddl.remarks} if self.ddl.remarks else {}),
             conditions=[str(condition) for condition in decided.conditions],
         )
         self._publish(after, before.state, after.state)
@@ -630,13 +630,10 @@ class Contractor:
         if not self._target(step).exists(step.aside_name):
             # What somebody has dropped is only noted.
             return True
-        removing = step.kind in protocol.REMOVING
-        if vendor == "mysql" and removing and not step.aside_name and not self.ddl.part_names(step.table, step.column):
+        if vendor == "mysql" and step.kind in protocol.REMOVING and not step.aside_name:
+            # Names of columns and indexes change in an instant, and so do foreign keys that are not checked.
             return True
-        quoted = self.ddl.quote(step.table)
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT COUNT(*) FROM (SELECT 1 FROM {quoted} LIMIT {SMALL_TABLE + 1}) AS some")
-            return int(cursor.fetchone()[0]) <= SMALL_TABLE
+        return self.ddl.is_small(step.table)
 
     # Giving back
 

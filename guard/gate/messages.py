@@ -181,7 +181,11 @@ def _attempts(attempts: Sequence[contract.Attempt], now: float, *, skip: set[int
 
 
 def taken(attempt: contract.Attempt) -> str:
-    """What has just been taken."""
+    """What has just been taken, and what it cost where that was not nothing."""
+    return f"{_taken(attempt)} {attempt.detail}".rstrip()
+
+
+def _taken(attempt: contract.Attempt) -> str:
     step = attempt.step
     if attempt.step.state is rows.StepState.ASIDE:
         return f"{step.target} is set aside; `manage.py guard restore {step.target}` brings it back until it is erased."

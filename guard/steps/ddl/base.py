@@ -8,9 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Execute = Callable[[str, Any], object]
+
+#: Rows up to which a table is small: what reads or rebuilds it is over before anybody notices.
+SMALL = 10_000
+
+
+class LocksWriters(DatabaseError):
+    """What was asked would keep writers from a large table for as long as it takes to rebuild it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,13 @@ class Ddl(abc.ABC):
     def __init__(self, connection: BaseDatabaseWrapper, execute: Execute) -> None:
         self.connection = connection
         self.execute = execute
+        #: What has not been done in an instant, and what that meant: sentences for people.
+        self.remarks: list[str] = []
+
+    def is_small(self, table: str) -> bool:
+        """Whether the table has few rows."""
+        counted = f"SELECT COUNT(*) FROM (SELECT 1 FROM {self.quote(table)} LIMIT {SMALL + 1}) AS some"
+        return int(self._fetch(counted)[0][0]) <= SMALL
 
     def quote(self, name: str) -> str:
         """An identifier, quoted. A schema written into `db_table` keeps its quotes."""

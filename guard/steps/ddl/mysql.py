@@ -7,8 +7,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import DatabaseError
+
 from guard.steps import fill
-from guard.steps.ddl.base import ColumnFacts, Ddl, ForeignKey
+from guard.steps.ddl.base import ColumnFacts, Ddl, ForeignKey, LocksWriters
+
+#: From the cheapest on: what is asked of the server, and what it means where a cheaper way is not to be had.
+_WAYS = {
+    True: (
+        ("ALGORITHM=INSTANT", ""),
+        ("ALGORITHM=NOCOPY, LOCK=NONE", ""),
+        ("ALGORITHM=INPLACE, LOCK=NONE", "rebuilds the table in place, beside its readers and writers"),
+    ),
+    # MySQL knows no NOCOPY: what that is, and a rebuild, are INPLACE.
+    False: (
+        ("ALGORITHM=INSTANT", ""),
+        ("ALGORITHM=INPLACE, LOCK=NONE", "is done in place, beside its readers and writers"),
+    ),
+}
+
+#: ER_ALTER_OPERATION_NOT_SUPPORTED, and the same with a reason.
+_NOT_SO = (1845, 1846)
 
 _LIMITED = re.compile(r"text|blob|json|geometry|point|polygon", re.IGNORECASE)
 
@@ -80,7 +99,7 @@ class MysqlDdl(Ddl):
         # The definition is the server's own text; a percent sign in a comment or default must not be read as a
         # placeholder, hence no parameters at all.
         with self._unchecked():
-            self.execute(f"ALTER TABLE {self.quote(table)} MODIFY {self.quote(column)} {definition}", None)
+            self._alter(table, f"MODIFY {self.quote(column)} {definition}")
 
     def allow_null(self, table: str, column: str) -> None:
         self._modify(table, column, _replace_outside_strings(self._definition(table, column), " NOT NULL", " NULL"))
@@ -117,9 +136,7 @@ class MysqlDdl(Ddl):
         )
 
     def drop_default(self, table: str, column: str) -> None:
-        self.execute(
-            f"ALTER TABLE {self.quote(table)}{self._nowait} ALTER COLUMN {self.quote(column)} DROP DEFAULT", None
-        )
+        self._alter(table, f"ALTER COLUMN {self.quote(column)} DROP DEFAULT")
 
     def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str) -> str:
         # A foreign key re-made under its old name in one statement gives error 1826.
@@ -130,11 +147,11 @@ class MysqlDdl(Ddl):
     def _make_again(self, table: str, column: str, key: ForeignKey, name: str, action: str) -> None:
         clause = "" if action == "NO ACTION" else f" ON DELETE {action}"
         with self._unchecked():
-            self.execute(
-                f"ALTER TABLE {self.quote(table)}{self._nowait} DROP FOREIGN KEY {self.quote(key.name)}, "
+            self._alter(
+                table,
+                f"DROP FOREIGN KEY {self.quote(key.name)}, "
                 f"ADD CONSTRAINT {self.quote(name)} FOREIGN KEY ({self.quote(column)}) "
                 f"REFERENCES {self.quote(key.to_table)} ({self.quote(key.to_column)}){clause}",
-                None,
             )
 
     def drop_column(self, table: str, column: str) -> None:
@@ -144,7 +161,7 @@ class MysqlDdl(Ddl):
         drops += [f"DROP INDEX {self.quote(name)}" for name in self._shared_indexes(table, column)]
         drops += [f"DROP CONSTRAINT {self.quote(name)}" for name in self._shared_checks(table, column)]
         drops.append(f"DROP COLUMN {self.quote(column)}")
-        self.execute(f"ALTER TABLE {self.quote(table)}{self._nowait} {', '.join(drops)}", None)
+        self._alter(table, ", ".join(drops))
 
     def _shared_indexes(self, table: str, column: str) -> list[str]:
         """Indexes over this column and others. What a foreign key of another column needs in their place is made."""
@@ -180,15 +197,47 @@ class MysqlDdl(Ddl):
         ]
 
     def rename_column(self, table: str, before: str, after: str) -> None:
-        self.execute(
-            f"ALTER TABLE {self.quote(table)}{self._nowait} RENAME COLUMN {self.quote(before)} TO {self.quote(after)}",
-            None,
-        )
+        self._alter(table, f"RENAME COLUMN {self.quote(before)} TO {self.quote(after)}")
+
+    def _alter(self, table: str, change: str) -> None:
+        """Alter a table; in a contract step, in the cheapest way that the server has for it.
+
+        Raises LocksWriters where it has none that lets the writers of a large table go on.
+        """
+        statement = f"ALTER TABLE {self.quote(table)}{self._nowait} {change}"
+        if not self._private:
+            self.execute(statement, None)
+            return
+        reason = ""
+        for way, means in _WAYS[self._mariadb]:
+            try:
+                self.execute(f"{statement}, {way}", None)
+            except DatabaseError as error:
+                if error.args[:1] not in [(code,) for code in _NOT_SO]:
+                    raise
+                reason = reason or str(error.args[-1])
+                continue
+            if means:
+                self.remarks.append(f"It {means}: {reason}")
+            return
+        if not self.is_small(table):
+            raise LocksWriters(
+                f"the server would lock the writers of {table} out while it rebuilds the table ({reason}). Nothing "
+                f"was changed. At a quiet time, or with a tool for online schema changes, run: {statement}; "
+                "guard notes that it has been done"
+            )
+        self.execute(statement, None)
+        self.remarks.append(f"Writers of {table} waited while it was rebuilt: {reason}")
+
+    @property
+    def _private(self) -> bool:
+        """Whether it is guard's own connection, in a contract step; else a migration runs on it, as Django would."""
+        return getattr(self.connection, "guard_private", False)
 
     @property
     def _nowait(self) -> str:
         # A waiting ALTER stalls every reader behind it; MySQL knows no NOWAIT here and waits lock_wait_timeout.
-        return " NOWAIT" if self._mariadb and getattr(self.connection, "guard_private", False) else ""
+        return " NOWAIT" if self._mariadb and self._private else ""
 
     def _indexes(self, table: str, column: str) -> list[str]:
         return [
@@ -215,11 +264,7 @@ class MysqlDdl(Ddl):
                 self._make_again(table, column, key, names[key.name], key.on_delete)
         for name in self._indexes(table, column):
             if name in names:
-                self.execute(
-                    f"ALTER TABLE {self.quote(table)}{self._nowait} RENAME INDEX {self.quote(name)} "
-                    f"TO {self.quote(names[name])}",
-                    None,
-                )
+                self._alter(table, f"RENAME INDEX {self.quote(name)} TO {self.quote(names[name])}")
 
     def columns(self, table: str) -> tuple[str, ...]:
         found = self._fetch(
@@ -230,7 +275,7 @@ class MysqlDdl(Ddl):
         return tuple(name for (name,) in found)
 
     def rename_table(self, before: str, after: str) -> None:
-        self.execute(f"ALTER TABLE {self.quote(before)}{self._nowait} RENAME TO {self.quote(after)}", None)
+        self._alter(before, f"RENAME TO {self.quote(after)}")
 
     def _keys(self, table: str) -> list[tuple[str, ForeignKey]]:
         facts = self.table_facts(table)
@@ -266,7 +311,7 @@ class MysqlDdl(Ddl):
         )
 
     def drop_key(self, table: str, column: str, key: ForeignKey) -> None:
-        self.execute(f"ALTER TABLE {self.quote(table)}{self._nowait} DROP FOREIGN KEY {self.quote(key.name)}", None)
+        self._alter(table, f"DROP FOREIGN KEY {self.quote(key.name)}")
 
 
 def _replace_outside_strings(text: str, old: str, new: str) -> str:

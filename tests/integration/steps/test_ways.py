@@ -1,0 +1,115 @@
+"""MariaDB alters a table in the cheapest way that it has, and what was not to be had in an instant is said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from guard.ledger import connecting
+from guard.steps.ddl import Ddl, ddl_for
+from guard.steps.ddl.base import SMALL, LocksWriters
+from guard.steps.locks import is_timeout, pauses
+
+COLUMNS = "id integer PRIMARY KEY, x integer, y integer NOT NULL DEFAULT 1"
+
+
+class Altering:
+    """A table, guard's own connection to it, and the statements that went through."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self.sql: list[str] = []
+        self.ddl: Ddl = ddl_for(connection, self._execute)
+
+    def _execute(self, sql: str, params: object) -> None:
+        for pause in pauses():
+            try:
+                with self.connection.cursor() as cursor:
+                    cursor.execute(sql, params)
+                break
+            except DatabaseError as error:
+                # The server's own purge holds a table for moments, and NOWAIT waits for nobody.
+                if not is_timeout(error):
+                    raise
+                time.sleep(pause)
+        if sql.startswith("ALTER"):
+            self.sql.append(sql)
+
+    def make(self, more: str = "", options: str = "", rows: int = 1) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS ways")
+            cursor.execute(f"CREATE TABLE ways ({COLUMNS}{more}) {options}")
+            cursor.execute(f"INSERT INTO ways (id, x) SELECT seq, seq FROM seq_1_to_{rows}")
+        self.sql, self.ddl.remarks = [], []
+
+    @property
+    def ways(self) -> list[str]:
+        """How each statement was done."""
+        return [sql.partition("ALGORITHM=")[2].partition(",")[0] for sql in self.sql]
+
+
+@pytest.fixture
+def altering(connection: BaseDatabaseWrapper) -> Iterator[Altering]:
+    with connecting.private(connection.alias) as own:
+        found = Altering(own)
+        yield found
+        with own.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS ways")
+
+
+CHEAP = {
+    "a column is renamed": (lambda ddl: ddl.rename_column("ways", "x", "x2"), "INSTANT"),
+    "a column is dropped": (lambda ddl: ddl.drop_column("ways", "x"), "INSTANT"),
+    "a default is dropped": (lambda ddl: ddl.drop_default("ways", "y"), "INSTANT"),
+    "an indexed column is dropped": (lambda ddl: ddl.drop_column("ways", "i"), "NOCOPY"),
+    "NULL is forbidden": (lambda ddl: ddl.forbid_null("ways", "x"), "INPLACE"),
+}
+
+
+@pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("what", CHEAP)
+def test_the_cheapest_way_is_taken_and_a_rebuild_is_said(altering: Altering, what: str) -> None:
+    change, way = CHEAP[what]
+    altering.make(", i integer, j integer, KEY shared (i, j)")
+
+    change(altering.ddl)
+
+    assert altering.ways == [way]
+    assert "NOWAIT" in altering.sql[0]
+    assert bool(altering.ddl.remarks) is (way == "INPLACE")
+    for remark in altering.ddl.remarks:
+        assert remark.startswith("It rebuilds the table in place, beside its readers and writers: ")
+
+
+#: What lets the server only rebuild the table, and whether its writers are locked out meanwhile.
+DEAR = {
+    "a compressed table": ("", "ROW_FORMAT=COMPRESSED", False),
+    "an index over text": (", t text, FULLTEXT KEY words (t)", "", True),
+    "a table without transactions": ("", "ENGINE=MyISAM", True),
+}
+
+
+@pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("what", DEAR)
+def test_writers_of_a_large_table_are_never_locked_out(altering: Altering, what: str) -> None:
+    more, options, locks = DEAR[what]
+    altering.make(more, options, rows=SMALL + 1)
+    if not locks:
+        altering.ddl.drop_column("ways", "x")
+        assert altering.ways == ["INPLACE"]
+        return
+
+    with pytest.raises(LocksWriters, match="ALTER TABLE `ways` NOWAIT DROP COLUMN `x`; guard notes"):
+        altering.ddl.drop_column("ways", "x")
+    assert altering.ddl.facts("ways", "x") is not None
+    assert altering.sql == []
+
+    altering.make(more, options, rows=SMALL)
+    altering.ddl.drop_column("ways", "x")
+    assert altering.ways == [""]
+    assert altering.ddl.facts("ways", "x") is None
+    assert altering.ddl.remarks[0].startswith("Writers of ways waited while it was rebuilt: ")
