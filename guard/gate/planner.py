@@ -53,6 +53,10 @@ from guard.steps.report import Report
 Key = tuple[str, str]
 
 
+#: Where Django's operations on models and fields come from: none of them touches what others have made.
+_PLAIN = {CreateModel.__module__, AddField.__module__}
+
+
 @dataclass(slots=True)
 class Session:
     """One plan under guard."""
@@ -272,10 +276,16 @@ class Planner:
             app=judgement.app,
             migration=judgement.name,
             replaced_by=self._replaced_by(key),
-            payload={
-                evidence.TAKES: sorted({(t.table, t.column) for judged in judgement.operations for t in judged.takes})
-            },
+            payload={evidence.TAKES: self._takes(judgement)},
         )
+
+    def _takes(self, judgement: MigrationJudgement) -> list[tuple[str, str]]:
+        """What a migration that runs whole takes away, as far as nothing else in it can see to what depends on that."""
+        if not all(
+            type(each).__module__ in _PLAIN for each in self.migrations[judgement.app, judgement.name].operations
+        ):
+            return []
+        return sorted({(target.table, target.column) for judged in judgement.operations for target in judged.takes})
 
     # Refusing
 

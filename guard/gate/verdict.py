@@ -146,6 +146,9 @@ class Evidence:
 _UNWAIVABLE = frozenset({10, 11, 12})
 _UNWAIVABLE_CODES = frozenset({"not-applied", "not-waiting", "frozen"})
 
+#: What depends, by its text, on what a migration that runs whole takes away.
+BY_TEXT = "dependents-by-text"
+
 #: Codes that an order to waive them is refused for.
 UNWAIVABLE = _UNWAIVABLE_CODES | {"dependents", "environment", "old-taker"}
 
@@ -178,7 +181,7 @@ class Blocker:
 
     @property
     def waivable(self) -> bool:
-        return self.code not in _UNWAIVABLE_CODES and not self.conditions & _UNWAIVABLE
+        return self.code == BY_TEXT or (self.code not in _UNWAIVABLE_CODES and not self.conditions & _UNWAIVABLE)
 
     def sentence(self, now: float) -> str:
         """One or two sentences for people, with times as an operator says them."""
@@ -195,7 +198,7 @@ class Blocker:
 
 
 #: Their `who` is a name from the database, which keeps its case.
-_NAMED_BY_OTHERS = frozenset({"strangers", "dependents"})
+_NAMED_BY_OTHERS = frozenset({"strangers", "dependents", "dependents-by-text"})
 
 #: How each blocker's `since` is said.
 _SINCE = {
@@ -757,7 +760,8 @@ class _Reader:
         for each in self.evidence.dependents:
             self.found.append(
                 Blocker(
-                    "dependents",
+                    # Found by words in texts: one that shares a name by chance must not hold a deploy for ever.
+                    BY_TEXT if self.step.kind is StepKind.MIGRATION else "dependents",
                     10,
                     each.name,
                     f"depends on {each.on or self.step.target}, and this step would break or destroy it",

@@ -154,6 +154,10 @@ def _fetch(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]) -> 
         return list(cursor.fetchall())
 
 
+#: Kinds of things that a server lets a change break without a word.
+_SILENT = {"postgresql": ("function ",), "mysql": ("view ", "trigger ", "routine ", "event ")}
+
+
 @dataclass(frozen=True, slots=True)
 class Around:
     """What stands around a column or table in the catalog."""
@@ -247,7 +251,8 @@ def of_migration(
     """What a migration that runs whole would break without a word, by the (table, column) pairs that it takes away.
 
     PostgreSQL refuses to drop what its catalog knows to be used, and lets names change under it: there it is only what
-    stands in the text of functions. SQLite refuses too, or changes the texts. MariaDB and MySQL check nothing.
+    stands in the text of functions. SQLite refuses too, or changes the texts. MariaDB and MySQL check nothing of what
+    is stored as text.
     """
     if connection.vendor == "sqlite":
         return Around(())
@@ -257,11 +262,7 @@ def of_migration(
         around = of_column(connection, table, column, leftovers) if column else of_table(connection, table, leftovers)
         unseen = around.unseen
         on = f"{table}.{column}" if column else table
-        others += [
-            replace(each, on=on)
-            for each in around.others
-            if connection.vendor == "mysql" or each.name.startswith("function ")
-        ]
+        others += [replace(each, on=on) for each in around.others if each.name.startswith(_SILENT[connection.vendor])]
     return Around(_distinct(others), unseen=unseen)
 
 

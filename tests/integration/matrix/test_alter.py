@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from django.core.management.base import CommandError
 from django.db import migrations as m
 from django.db import models
 
@@ -91,3 +92,25 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_required_beside_old_code(alias: str, name: str) -> None:
     Deploy(alias, CASES[name]).run()
+
+
+@pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
+def test_what_runs_whole_breaks_no_view_in_silence(alias):
+    renamed = m.RenameField("item", "x", "y")
+    deploy = Deploy(alias, Case([item(("x", models.IntegerField(default=1)))], [[renamed]]))
+    quote = deploy.connection.ops.quote_name
+    table, view = quote(f"{deploy.app}_item"), quote(f"{deploy.app}_report")
+    try:
+        deploy.seed()
+        # The fleet has been stopped.
+        deploy.leave(deploy.arrive(1, "old"))
+        with deploy.connection.cursor() as cursor:
+            cursor.execute(f"CREATE VIEW {view} AS SELECT x FROM {table}")
+            with pytest.raises(CommandError, match=rf"view {deploy.app}_report depends on {deploy.app}_item.x"):
+                deploy.migrate(2)
+            assert deploy.applied() == 1
+            cursor.execute(f"DROP VIEW {view}")
+        deploy.migrate(2)
+        assert deploy.applied() == 2
+    finally:
+        deploy.drop()

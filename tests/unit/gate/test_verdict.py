@@ -689,7 +689,7 @@ def test_a_maintenance_window_asks_that_the_fleet_is_stopped_and_known() -> None
     for changes, code in [
         ({"instances": ()}, "old-code-never-seen"),
         ({"strangers": ("psql",)}, "strangers"),
-        ({"dependents": (Dependent("view v"),)}, "dependents"),
+        ({"dependents": (Dependent("view v"),)}, "dependents-by-text"),
         ({"environment": "staging"}, "environment"),
         ({"taker_footprint": OLD}, "old-taker"),
         ({"instances": (gone("o1", ago=MINUTE), instance("o2", "old"))}, "live-instances"),
