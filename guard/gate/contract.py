@@ -413,14 +413,7 @@ class Contractor:
 
     def note(self, action: str, target: str, **details: object) -> None:
         """Put on the record what this process has done, with who answers for it."""
-        here = job(os.environ)
-        self.ledger.record(
-            action,
-            target,
-            actor=self.me.actor,
-            release=self.me.release,
-            details={**details, **({"job": here} if here else {})},
-        )
+        note(self.ledger, self.me, action, target, **details)
 
     def _record(self, before: rows.Step, after: rows.Step, seconds: float, decided: verdict.Verdict) -> None:
         self.note(
@@ -548,6 +541,9 @@ class Contractor:
         held whole is looked at, and left to `migrate`.
         """
         self.settle()
+        with _quietly():
+            # On a connection of its own, which sees only what is committed.
+            self.ledger.keep_epochs(self.due())
         deadline = time.monotonic() + patience
         attempts = []
         for step in self.due():
@@ -743,6 +739,18 @@ def contractor(alias: str, config: conf.Config | None = None, me: evidence.Taker
 def settle_on(connection: BaseDatabaseWrapper) -> None:
     """Settle what takers have left behind, for a process that only registers."""
     Contractor(connection, conf.get(), taker(connection.alias)).settle()
+
+
+def note(ledger: Ledger, me: evidence.Taker, action: str, target: str, **details: object) -> None:
+    """Put on record what a process has done, with who answers for it and the address of its CI job."""
+    here = job(os.environ)
+    ledger.record(
+        action,
+        target,
+        actor=me.actor,
+        release=me.release,
+        details={**details, **({"job": here} if here else {})},
+    )
 
 
 def aside(step: rows.Step) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TextIO
 
 import wrapt
@@ -24,7 +25,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from guard import conf
-from guard.gate import contract, evidence, messages, patience, preview
+from guard.gate import contract, evidence, messages, patience, preview, recording
 from guard.gate.planner import Held, Key, Planner, Session, with_operations
 from guard.ledger import connecting, protocol, rows
 from guard.ledger.store import Conflict, Ledger
@@ -332,6 +333,7 @@ def _apply_migration(
         key = _key(migration)
         held = session.whole.get(key)
         stand_in = session.stand_ins.get(key, migration)
+        _record(session, stand_in)
         patience.make_patient(stand_in.operations, session.config, session.report, _Out(executor).line)
         if session.copies is not None:
             stand_in = with_operations(stand_in, session.copies.watching(stand_in.operations, key))
@@ -367,7 +369,7 @@ def _run_whole(session: Session, held: rows.Step, run: Callable[[], ProjectState
             sealed, token = gate.seal_migration(held, unsafe=(held.app, held.migration) in session.unsafe)
         except (contract.Blocked, Conflict, DatabaseError) as error:
             raise CommandError(messages.not_any_more(held, error), returncode=EXIT_HELD) from error
-        ran = _Transcript()
+        ran = recording.Transcript()
         started = time.monotonic()
         try:
             connection = session.ledger.connection
@@ -378,22 +380,6 @@ def _run_whole(session: Session, held: rows.Step, run: Callable[[], ProjectState
             raise
         gate.finish_migration(sealed, token, sql=ran.sql, seconds=time.monotonic() - started)
     return state
-
-
-class _Transcript:
-    """Keeps the statements that change something, without their parameters: as much as a log has use for."""
-
-    most = 100
-    length = 2_000
-
-    def __init__(self) -> None:
-        self.sql: list[str] = []
-
-    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        text = str(sql)
-        if len(self.sql) < self.most and not text.lstrip().upper().startswith(("SELECT", "PRAGMA", "SHOW")):
-            self.sql.append(text[: self.length])
-        return execute(sql, params, many, context)
 
 
 # Backwards
@@ -476,6 +462,11 @@ def _backwards_refusals(executor: MigrationExecutor, plan: Plan, ledger: Ledger,
     return refusals
 
 
+def _record(session: Session, stand_in: Migration) -> None:
+    note = partial(contract.note, session.ledger, session.me)
+    recording.make_recorded(stand_in.operations, _key(stand_in), session.report, note)
+
+
 def _unapply_migration(
     wrapped: Callable[..., ProjectState],
     executor: MigrationExecutor,
@@ -488,6 +479,7 @@ def _unapply_migration(
 
     def run(state: ProjectState, migration: Migration, **options: Any) -> ProjectState:
         stand_in = with_operations(migration, list(_backwards_stand_ins(migration, state, session)))
+        _record(session, stand_in)
         result = wrapped(state, stand_in, **options)
         _void(session, migration)
         return result

@@ -638,12 +638,16 @@ class _Reader:
         return i.last_live(self.now) if i.kind is InstanceKind.WORKER else i.registered_at
 
     def watching(self) -> None:
+        present = self.evidence.epoch
+        listed = self.step.listed_epoch
+        since = present if listed is None else listed
         behind = (
             i
             for i in self.evidence.instances
             if i.state is InstanceState.LIVE
             and i.live(self.now)
-            and i.flushed_epoch != self.evidence.epoch
+            # More than the present epoch is of a ledger that has lost its last writes.
+            and not since <= i.flushed_epoch <= present
             and self.ours(i)
         )
         for who, members in self.grouped(behind):

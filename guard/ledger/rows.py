@@ -13,6 +13,9 @@ from typing import Any
 
 from guard.attribution.watchlist import Access, WatchList
 
+#: Key of a step's payload: its `slatings`, and an epoch of the watch list that was read when it had that many.
+LISTED = "listed"
+
 
 class StepKind(StrEnum):
     """What a contract step takes away."""
@@ -102,6 +105,15 @@ class Step:
         if self.kind is StepKind.MIGRATION:
             return f"{self.app}.{self.migration}"
         return f"{self.table}.{self.column}" if self.column else self.table
+
+    @property
+    def listed_epoch(self) -> int | None:
+        """An epoch from which on every watch list has it; None where none was kept since it was last slated.
+
+        An older guard that slates it again leaves the payload as it was, but counts.
+        """
+        slatings, epoch = self.payload.get(LISTED) or (None, None)
+        return epoch if slatings == self.slatings else None
 
     @property
     def slated(self) -> bool:

@@ -973,6 +973,24 @@ class Ledger:
         assert stored is not None
         return stored
 
+    def keep_epochs(self, steps: Iterable[rows.Step]) -> None:
+        """Keep on each slated step an epoch of which every watch list has it, so that later ones are not waited for.
+
+        The steps must have been read outside the transaction that slated them. Epochs only grow, and what is read after
+        them counts their slating: no list without it has as high an epoch.
+        """
+        unlisted = [step for step in steps if step.slated and step.listed_epoch is None]
+        epoch = self.epoch() if unlisted else 0
+        for step in unlisted:
+            payload = {**step.payload, rows.LISTED: [step.slatings, epoch]}
+            # The version stays: nobody who is at work on the step must start again for this.
+            self.update(
+                "step",
+                {"payload": json.dumps(payload, sort_keys=True)},
+                "id = %s AND version = %s",
+                [step.id, step.version],
+            )
+
     def _same(self, step_id: str) -> rows.Step | None:
         found = self._fetch(
             f"SELECT {self._columns(_STEP_COLUMNS)} FROM {self._table('step')} WHERE identity = %s", [step_id]

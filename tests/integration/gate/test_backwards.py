@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.ledger import rows
+from guard.ledger import orders, rows
 from guard.steps.ddl import ColumnFacts
 from tests.integration.gate.fixtures import adding, on_sqlite, without
 from tests.integration.gate.harness import Shop, Tree, Trees, migration
@@ -41,6 +41,9 @@ def test_unapplying_gives_the_columns_back_as_they_were(shop: Shop, first: Tree,
         ("c2", "s2", 1),
     ]
     assert "guard: shop_product.code is back in use, with its data." in said
+    with shop.ledger() as ledger:
+        log = [entry[1:3] for entry in orders.record_since(ledger, 0.0)]
+    assert {target for action, target in log if action == "give-back"} == {f"shop_product.{c}" for c in COLUMNS}
     # And once more, the whole way.
     shop.deploy(first, second)
     shop.contract(second)

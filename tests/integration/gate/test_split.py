@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.ledger import rows
+from guard.ledger import orders, rows
 from tests.integration.gate.fixtures import FIRST, adding, on_sqlite, without
 from tests.integration.gate.harness import Shop, Tree, Trees, migration
 
@@ -21,7 +21,7 @@ def bare(trees: Trees, first: Tree) -> Tree:
 def test_a_mixed_migration_expands_and_leaves_the_columns_to_old_code(shop: Shop, first: Tree, bare: Tree) -> None:
     shop.arrive(first)
 
-    said = shop.migrate(bare).out
+    said = shop.migrate(bare, GUARD_ACTOR="ann").out
 
     assert set(shop.states()) == COLUMNS
     assert set(shop.states().values()) == {"waiting"}
@@ -34,6 +34,20 @@ def test_a_mixed_migration_expands_and_leaves_the_columns_to_old_code(shop: Shop
     # And deletes the parent of a column that it does not know.
     shop.query("DELETE FROM shop_supplier")
     assert shop.query("SELECT count(*) FROM shop_product WHERE supplier_id IS NULL") == [(4,)]
+    with shop.ledger() as ledger:
+        log = orders.record_since(ledger, 0.0)
+    # The default that old code needs is an expand step as well.
+    assert sorted(entry[1:3] for entry in log) == sorted(
+        ("expand", f"shop_product.{column}") for column in (*COLUMNS, "weight")
+    )
+    for _, _, target, actor, release, details in log:
+        assert (actor, release) == ("ann", bare.name)
+        assert details["migration"] == f"shop.{bare.migrations()[-1]}"
+        assert details["seconds"] >= 0  # type: ignore[operator]
+        ran = [sql for sql in details["sql"] if "shop_product" in sql]  # type: ignore[attr-defined]
+        # What was nullable already needs nothing.
+        assert ran or target in ("shop_product.note", "shop_product.backup_id")
+        assert not [sql for sql in details["sql"] if "guard_step" in sql]  # type: ignore[attr-defined]
     assert "shop_product.code stays for now" in said
     assert "Still used by release r1, web: 1 instance, last seen" in said
     assert shop.run(bare, "migrate", "--check").code == 0

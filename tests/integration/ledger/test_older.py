@@ -120,6 +120,23 @@ def test_what_an_older_gate_slates_is_the_same_piece_of_work(each: Place) -> Non
         assert newer.slate(step()).id == slated.id
 
 
+def test_an_epoch_that_is_kept_on_a_step_counts_no_longer_once_an_older_guard_has_slated_it_again(each: Place) -> None:
+    with each.ledger() as newer, older(each) as ledger:
+        newer.slate(step())
+        newer.keep_epochs(newer.steps())
+        (kept,) = newer.steps()
+        assert (kept.listed_epoch, kept.version) == (1, 1)
+
+        (waiting,) = ledger.steps()
+        withdrawn = ledger.save(waiting, older_protocol.withdraw(waiting, ledger.now()))
+        ledger.save(withdrawn, older_protocol.reslate(withdrawn, ledger.now()))
+
+        (again,) = newer.steps()
+        assert (again.state, again.listed_epoch) == (StepState.WAITING, None)
+        newer.keep_epochs([again])
+        assert newer.steps()[0].listed_epoch == newer.epoch() == 3
+
+
 def test_an_older_guard_leaves_states_and_kinds_alone_that_it_does_not_know(each: Place) -> None:
     """Watched all the same, because it may be in use; taken by nobody who does not know it."""
     with each.ledger() as newer, older(each) as ledger:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from guard.attribution.watchlist import Access
 from guard.gate import verdict
 from guard.ledger import protocol
-from guard.ledger.rows import Instance, InstanceKind, InstanceState, Sighting, Step, StepKind, StepState
+from guard.ledger.rows import LISTED, Instance, InstanceKind, InstanceState, Sighting, Step, StepKind, StepState
 from guard.schema.footprint import Column, Footprint
 
 NOW = 1_000.0
@@ -35,7 +35,10 @@ OLD = Footprint({"shop_book": {"id": _COLUMN, "isbn": _COLUMN}}, frozenset({("sh
 NEW = Footprint(
     {"shop_book": {"id": _COLUMN}}, frozenset({("shop", "0001_initial"), ("shop", "0002_remove_book_isbn")})
 )
-FOOTPRINTS = {"old": OLD, "new": NEW}
+#: Of another project in the same database, which has an app of the same name, and nothing to do with the step.
+FOREIGN = Footprint(
+    {"blog_post": {"id": _COLUMN}}, frozenset({("shop", "0001_initial"), ("blog", "0001_initial")}), "blog"
+)
 
 # The step's row: (state, from aside).
 WAITING, SEALED, ASIDE, SEALED_ASIDE, DONE, WITHDRAWN = range(6)
@@ -47,14 +50,17 @@ ORIGINAL, SET_ASIDE, ERASED = range(3)
 # The old instance's row.
 NO_ROW, LIVE, REFUSED, GONE = range(4)
 # The old instance's process: what it knows of itself.
-STOPPED, UNREGISTERED, ADMITTED, TURNED_AWAY, ADMITTING, REFUSING = range(6)
+STOPPED, UNREGISTERED, ADMITTED, TURNED_AWAY, ADMITTING, REFUSING, ADMITTING_AGAIN, REFUSING_AGAIN = range(8)
 # Its renewal on the way; CHECKED: its transaction has seen the lease and is not committed.
 NO_MAIL, SENT, CHECKED, ANSWERED = range(4)
 # Worlds that a transition belongs to: LEAVES, in which old users leave and stay away and nobody stands in the way;
 # STAYS, in which the old instance neither crashes nor stops.
 LEAVES, STAYS, EITHER = 1, 2, 3
-# The new instance, as the ledger has it.
-ABSENT, SERVING, BEHIND, STOPPED_CLEANLY = range(4)
+# The new instance, as the ledger has it. BEHIND: it has not flushed since the step was slated; TRAILING: it has, but
+# not since another one was.
+ABSENT, SERVING, BEHIND, STOPPED_CLEANLY, TRAILING = range(5)
+# The epoch that is kept on the step: none, one of which every watch list has it, one from before it was slated again.
+UNLISTED, LISTED_NOW, LISTED_BEFORE = range(3)
 # A sighting of the column by new code: none within the quiet period, flushed before the seal, or under it.
 UNSEEN, SEEN, SEEN_LATE = range(3)
 # What a taker is about.
@@ -88,6 +94,7 @@ class State(NamedTuple):
     late_writes: int
     #: Whether a later migration has made another column of that name.
     later: int
+    listed: int
 
 
 Way = tuple[int, str, State]
@@ -123,6 +130,12 @@ class Bounds:
     proof: bool = True
     #: A held migration, which removes nothing, runs whole and is never set aside.
     whole: bool = False
+    #: An epoch is kept on the step; an older guard may slate it again without forgetting that.
+    listings: bool = False
+    #: The step is one project's, another one is at work in the database too, and never reports; the old instance is of
+    #: this one.
+    projects: bool = False
+    old_project: str = ""
 
     @property
     def policy(self) -> verdict.Policy:
@@ -177,6 +190,12 @@ class Rules:
     lease_from_sending: bool = True
     #: An instance stops relying on a lease that has run out by its own clock.
     minds_own_lease: bool = True
+    #: A REFUSED instance is looked at again under the gate row's shared lock.
+    readmit_locks: bool = True
+    #: And asked for what is taken, as when it registered.
+    readmission: Callable[..., tuple[InstanceState, tuple[object, ...]]] = protocol.admission
+    #: The epoch that is kept on a step is read when its slating is committed.
+    lists_committed: bool = True
     #: A REFUSED instance is looked at again.
     looks_at_refused: bool = True
     #: A late write can be acknowledged.
@@ -210,12 +229,16 @@ class Search:
         #: Beyond this many ticks after its end no rule asks about an instance any more.
         self.clip = max(bounds.lost_grace, bounds.rollback, 1)
         self._memo: dict[object, object] = {}
+        label = "shop" if bounds.projects else ""
+        self.old = dataclasses.replace(OLD, project=bounds.old_project)
+        self.new = dataclasses.replace(NEW, project=label)
+        self.footprints = {"old": self.old, "new": self.new, "foreign": FOREIGN}
 
     # The code under test, called with values made from a state.
 
     def facts(self, s: State) -> tuple[int, ...]:
         """What the step's row is made of."""
-        return s.step, s.holder, s.slated, s.reopened, s.aside, s.later
+        return s.step, s.holder, s.slated, s.reopened, s.aside, s.later, s.listed
 
     def row(self, s: State) -> Step:
         """The step's row as the ledger has it in this state."""
@@ -239,7 +262,10 @@ class Search:
                 migration="0002_remove_book_isbn",
                 table="" if self.bounds.whole else "shop_book",
                 column="" if self.bounds.whole else "isbn",
-                payload={protocol.RECLAIMED: True} if s.later else {},
+                payload=({protocol.RECLAIMED: True} if s.later else {})
+                | ({LISTED: [1, EPOCH - 1]} if s.listed != UNLISTED else {}),
+                slatings=3 if s.listed == LISTED_BEFORE else 1,
+                project=self.new.project,
                 slated_at=NOW - s.slated,
                 reopened_at=NOW - s.reopened,
                 token=TOKENS[s.holder],
@@ -275,6 +301,7 @@ class Search:
             if step.aside_at is not None and index in (ASIDE, SEALED_ASIDE)
             else 0,
             later=int(bool(step.payload.get(protocol.RECLAIMED))),
+            listed=s.listed if LISTED in step.payload else UNLISTED,
         )
 
     def overtaken(self, taker: int) -> int:
@@ -297,21 +324,38 @@ class Search:
             raise Violation("windows", "restoring does not start the roll-back window anew")
         return after
 
-    def judged(self, s: State, purpose: int, proven: bool, blind: bool) -> verdict.Verdict:
+    def judged(
+        self, s: State, purpose: int, *, proven: bool = False, blind: bool = False, by: Footprint | None = None
+    ) -> verdict.Verdict:
         key = (
-            ("verdict", purpose, proven, blind),
+            ("verdict", purpose, proven, blind, by.digest if by else ""),
             self.facts(s),
             (s.row, s.lease, s.new, s.sighting, s.late_writes),
         )
         made = self._memo.get(key)
         if made is None:
             function = self.rules.decide_erase if purpose == ERASE else self.rules.decide
-            made = self._memo[key] = function(self.evidence(s, proven, blind), self.policy)
+            made = self._memo[key] = function(self.evidence(s, proven, blind, by or self.new), self.policy)
         assert isinstance(made, verdict.Verdict)
         return made
 
-    def evidence(self, s: State, proven: bool, blind: bool) -> verdict.Evidence:
+    def evidence(self, s: State, proven: bool, blind: bool, by: Footprint) -> verdict.Evidence:
         instances = []
+        if self.bounds.projects:
+            instances.append(
+                Instance(
+                    id="foreign",
+                    release="7",
+                    digest="foreign",
+                    kind=InstanceKind.SERVER,
+                    workload="web",
+                    state=InstanceState.LIVE,
+                    registered_at=LONG_AGO,
+                    renewed_at=NOW,
+                    expires_at=NOW + self.bounds.lease,
+                    project=FOREIGN.project,
+                )
+            )
         if s.row != NO_ROW:
             gone = s.row == GONE
             instances.append(
@@ -328,6 +372,7 @@ class Search:
                     ended_at=NOW + s.lease if gone else None,
                     watched_epoch=EPOCH,
                     flushed_epoch=EPOCH,
+                    project=self.old.project,
                 )
             )
         if s.new != ABSENT:
@@ -345,7 +390,8 @@ class Search:
                     expires_at=NOW + self.bounds.lease,
                     ended_at=NOW if gone else None,
                     watched_epoch=EPOCH,
-                    flushed_epoch=EPOCH - 1 if s.new == BEHIND else EPOCH,
+                    flushed_epoch=self.flushed(s),
+                    project=self.new.project,
                 )
             )
         sightings: tuple[Sighting, ...] = ()
@@ -357,17 +403,25 @@ class Search:
             now=NOW,
             step=self.row(s),
             epoch=EPOCH,
-            footprints=FOOTPRINTS,
+            footprints=self.footprints,
             instances=tuple(instances),
             sightings=sightings,
             first_registered_at=LONG_AGO,
             environment=None,
-            taker_footprint=NEW,
+            taker_footprint=by,
             applied=True,
             unreadable=("dependents",) if blind else (),
             late_writes=s.late_writes,
             proven_closed=frozenset({"old"}) if proven else frozenset(),
         )
+
+    def flushed(self, s: State) -> int:
+        """The epoch for which the new instance has flushed; the one that the step keeps is EPOCH - 1."""
+        if s.new == BEHIND and s.listed == LISTED_NOW and self.rules.lists_committed:
+            return EPOCH - 2
+        if s.new == BEHIND:
+            return EPOCH - 1
+        return EPOCH - 1 if s.new == TRAILING else EPOCH
 
     # The world.
 
@@ -393,6 +447,7 @@ class Search:
             sighting=UNSEEN,
             late_writes=0,
             later=0,
+            listed=UNLISTED,
         )
         running = empty._replace(row=LIVE, lease=self.bounds.lease, process=ADMITTED, local=self.bounds.lease)
         return [running, running._replace(new=BEHIND), empty]
@@ -464,6 +519,8 @@ class Search:
 
     def shared(self, s: State) -> bool:
         """Whether a registration holds its shared lock."""
+        if s.process in (ADMITTING_AGAIN, REFUSING_AGAIN):
+            return self.rules.readmit_locks
         return self.rules.register_locks and s.process in (ADMITTING, REFUSING)
 
     def old_instance(self, s: State) -> Iterator[Way]:
@@ -478,8 +535,11 @@ class Search:
         if s.mail == ANSWERED:
             gone = gone._replace(mail=NO_MAIL, mail_age=0)
         yield LEAVES, "the old instance crashes", gone
-        if s.process in (ADMITTING, REFUSING):
-            admitted = s.process == ADMITTING
+        if s.process in (ADMITTING_AGAIN, REFUSING_AGAIN) and s.row not in (LIVE, REFUSED):
+            yield EITHER, "the old instance is not known any more", s._replace(process=UNREGISTERED)
+            return
+        if s.process in (ADMITTING, REFUSING, ADMITTING_AGAIN, REFUSING_AGAIN):
+            admitted = s.process in (ADMITTING, ADMITTING_AGAIN)
             if s.step in (SEALED, SEALED_ASIDE) and admitted:
                 raise Violation("I3", "a registration is admitted under the seal")
             done = s._replace(row=LIVE if admitted else REFUSED, lease=lease, mail=NO_MAIL, mail_age=0, drifted=0)
@@ -498,20 +558,23 @@ class Search:
         if looks and self.exclusive(s) and not self.rules.register_rolls_back:
             yield STAYS, "a registration times out, and its row stays", s._replace(row=LIVE, lease=lease)
         if looks and s.mail != CHECKED and not self.exclusive(s):
-            process = ADMITTING if self.admitted(s) else REFUSING
+            again = s.process == TURNED_AWAY
+            process = (REFUSING, ADMITTING, REFUSING_AGAIN, ADMITTING_AGAIN)[2 * again + self.admitted(s, again)]
             reading = s._replace(process=process, local=0, mail=NO_MAIL, mail_age=0, drifted=0)
-            yield STAYS, "the old instance registers and reads the steps", reading
+            what = "is looked at again" if again else "registers"
+            yield STAYS, f"the old instance {what} and reads the steps", reading
         if s.process == ADMITTED and s.mail == NO_MAIL:
             if self.bounds.mail:
                 yield STAYS, "the old instance sends a renewal", s._replace(mail=SENT, mail_age=0)
             elif self.renewable(s) and not self.row_locked(s):
                 yield STAYS, "the old instance renews", self.believing(s._replace(lease=lease, drifted=0), lease)
 
-    def admitted(self, s: State) -> bool:
-        key = ("admission", self.facts(s))
+    def admitted(self, s: State, again: bool) -> bool:
+        key = ("admission", self.facts(s), again)
         if key not in self._memo:
             row = self.row(s)
-            self._memo[key] = self.rules.admission(OLD, (row,))[0] is InstanceState.LIVE
+            admission = self.rules.readmission if again else self.rules.admission
+            self._memo[key] = admission(self.old, (row,))[0] is InstanceState.LIVE
             if s.later and self.rules.admission(LATER, (row,))[0] is not InstanceState.LIVE:
                 raise Violation("roll-forward", "a release that means the later column is refused")
         return bool(self._memo[key])
@@ -560,20 +623,27 @@ class Search:
     def new_instance(self, s: State) -> Iterator[Way]:
         if s.new in (ABSENT, STOPPED_CLEANLY) and not self.exclusive(s):
             yield EITHER, "a new instance registers", s._replace(new=SERVING)
-        if s.new in (SERVING, BEHIND):
+        if s.new in (SERVING, BEHIND, TRAILING):
             yield STAYS, "the new instance stops and says so", s._replace(new=STOPPED_CLEANLY)
             yield STAYS, "the new instance crashes", s._replace(new=ABSENT)
-        if s.new == BEHIND:
+        if s.new in (BEHIND, TRAILING):
             yield EITHER, "the new instance flushes", s._replace(new=SERVING)
         if self.bounds.epochs and s.new == SERVING:
-            yield STAYS, "another step is slated", s._replace(new=BEHIND)
-        if self.bounds.sightings and s.new in (SERVING, BEHIND) and s.catalog == ORIGINAL and s.sighting == UNSEEN:
+            yield STAYS, "another step is slated", s._replace(new=TRAILING)
+        if (
+            self.bounds.sightings
+            and s.new in (SERVING, BEHIND, TRAILING)
+            and s.catalog == ORIGINAL
+            and s.sighting == UNSEEN
+        ):
             seen = s._replace(new=SERVING, sighting=SEEN_LATE if s.step == SEALED else SEEN)
             yield STAYS, "the new instance flushes a sighting", seen
 
     def operator(self, s: State) -> Iterator[Way]:
         if s.late_writes and self.rules.acknowledges:
             yield EITHER, "the late write is acknowledged", s._replace(late_writes=0)
+        if s.row in (LIVE, REFUSED) and s.lease <= 0 and s.process in (UNREGISTERED, TURNED_AWAY) and s.mail != CHECKED:
+            yield STAYS, "the old instance, which is lost, is forgotten", s._replace(row=GONE, lease=0)
         if s.step == ASIDE and self.bounds.transactional:
             back = self.transit(s, "restore", NOW)
             if back:
@@ -596,8 +666,17 @@ class Search:
         if self.bounds.withdrawals and s.step == WITHDRAWN:
             again = self.transit(s, "reslate", NOW)
             if again:
-                behind = again._replace(new=BEHIND) if s.new == SERVING else again
-                yield STAYS, "the step is slated again", behind
+                behind = again._replace(new=BEHIND) if s.new in (SERVING, TRAILING) else again
+                yield STAYS, "the step is slated again", behind._replace(listed=UNLISTED)
+                if s.listed != UNLISTED:
+                    older = behind._replace(listed=LISTED_BEFORE)
+                    yield STAYS, "an older guard slates the step again", older
+        if self.bounds.listings and s.step == WAITING and s.listed != LISTED_NOW:
+            # Whoever has not flushed since this moment is behind, as far as the kept epoch tells.
+            listed = s._replace(listed=LISTED_NOW)
+            if s.new == TRAILING and self.rules.lists_committed:
+                listed = listed._replace(new=BEHIND)
+            yield STAYS, "an epoch is kept on the step", listed
         if s.step in (SEALED, SEALED_ASIDE) and self.rules.settles and self.looks_closed(s):
             original = s.catalog == ORIGINAL or bool(s.later)
             found = protocol.Found(original, s.catalog == SET_ASIDE, "guard_1_isbn")
@@ -656,7 +735,7 @@ class Search:
 
     def clear(self, s: State, purpose: int) -> bool:
         proven = self.bounds.proof and s.process == STOPPED
-        return self.judged(s, purpose, proven=proven, blind=False).clear
+        return self.judged(s, purpose, proven=proven).clear
 
     def reopening(self, s: State, me: int, what: str, idle: State) -> Iterator[Way]:
         reopened = self.transit(s, "reopen", TOKENS[me], NOW)
@@ -679,20 +758,35 @@ class Search:
             return
         if self.exclusive(s) or self.shared(s) or (self.rules.rows_lock and s.mail == CHECKED):
             return
-        if self.judged(s, purpose, proven=False, blind=True).clear:
+        if self.judged(s, purpose, blind=True).clear:
             raise Violation("I4", "a verdict is clear though a witness could not be read")
+        proven = self.bounds.proof and s.process == STOPPED
+        if any(self.judged(s, purpose, proven=proven, by=other).clear for other in self.no_takers()):
+            raise Violation("I4", "old code, or another project, may take it")
         if not self.clear(s, purpose):
             self.must_refuse(s, purpose)
+            self.must_not_wait(s, purpose)
             return
         self.may_seal(s, purpose)
         self.may_think_so(s, purpose)
         yield EITHER, f"{who} enters the gate, and its verdict is clear", entered
 
+    def no_takers(self) -> tuple[Footprint, ...]:
+        """Whose verdict is never clear."""
+        return (self.old, FOREIGN) if self.bounds.projects else (self.old,)
+
+    def must_not_wait(self, s: State, purpose: int) -> None:
+        """What is slated after the step is no reason to wait."""
+        if purpose == TAKE and s.new == TRAILING and s.listed == LISTED_NOW:
+            blocked = self.judged(s, purpose).blockers
+            if any(blocker.code == "not-watching" and blocker.who != "release 7 (web)" for blocker in blocked):
+                raise Violation("prompt", "an instance that watches the step, and has reported since, is waited for")
+
     def must_refuse(self, s: State, purpose: int) -> None:
         """A seal on a verdict that is not clear is refused by the protocol itself."""
         key = ("refuse", self.facts(s))
         if key not in self._memo:
-            blocked = self.judged(s, purpose, proven=False, blind=True)
+            blocked = self.judged(s, purpose, blind=True)
             try:
                 self._memo[key] = self.rules.seal(self.row(s), blocked, "token", "session", NOW)
             except protocol.ProtocolError:
@@ -738,7 +832,7 @@ class Search:
             raise Violation("windows", "clear within the roll-back window of its restoring")
         if s.new == ABSENT:
             raise Violation("I4", "clear though no new code was ever seen")
-        if s.new == BEHIND:
+        if s.new == BEHIND or (s.new == TRAILING and s.listed != LISTED_NOW):
             raise Violation("I4", "clear though a live instance has not said what it saw")
         if s.sighting != UNSEEN:
             raise Violation("I4", "clear though something has touched it within the quiet period")

@@ -11,7 +11,7 @@ import pytest
 
 from guard.gate import verdict
 from guard.ledger import protocol
-from guard.ledger.rows import InstanceState, Step, StepState
+from guard.ledger.rows import LISTED, InstanceState, Step, StepState
 from tests.unit.gate.model import (
     ASIDE,
     DONE,
@@ -48,6 +48,10 @@ CORNERS = [
     Bounds("longer leases and windows", lease=3, lost_grace=2, rollback=2, transactional=False, **EVERYTHING),
     Bounds("no windows at all, clocks that agree", drift=False, lost_grace=0, rollback=0, keep=0, withdrawals=True),
     Bounds("a held migration", whole=True, transactional=False, **EVERYTHING),
+    Bounds("an epoch is kept on the step", listings=True, epochs=True, withdrawals=True, drift=False),
+    Bounds("another project's instances", projects=True, old_project="shop", epochs=True, withdrawals=True),
+    Bounds("another project uses the column", projects=True, old_project="reports", rollback=0),
+    Bounds("a held migration, and another project", projects=True, whole=True, transactional=False),
 ]
 
 #: Searched too with GUARD_SEARCH=deep.
@@ -181,7 +185,50 @@ def voids_the_state_alone(step: Step, now: float) -> Step:
     return dataclasses.replace(protocol.void(step, now), aside_name=step.aside_name)
 
 
+def believes_any_kept_epoch(evidence: verdict.Evidence, policy: verdict.Policy) -> verdict.Verdict:
+    step = evidence.step
+    if LISTED in step.payload:
+        kept = {**step.payload, LISTED: [step.slatings, step.payload[LISTED][1]]}
+        evidence = dataclasses.replace(evidence, step=dataclasses.replace(step, payload=kept))
+    return verdict.decide(evidence, policy)
+
+
+def compares_with_the_present_epoch(evidence: verdict.Evidence, policy: verdict.Policy) -> verdict.Verdict:
+    return verdict.decide(dataclasses.replace(evidence, step=dataclasses.replace(evidence.step, payload={})), policy)
+
+
+def knows_no_projects(evidence: verdict.Evidence) -> verdict.Evidence:
+    """As if everything in the database were one project's."""
+    return dataclasses.replace(
+        evidence,
+        step=dataclasses.replace(evidence.step, project=""),
+        instances=tuple(dataclasses.replace(i, project="") for i in evidence.instances),
+        footprints={digest: dataclasses.replace(f, project="") for digest, f in evidence.footprints.items()},
+    )
+
+
+def takes_anybodys_new_code(evidence: verdict.Evidence, policy: verdict.Policy) -> verdict.Verdict:
+    seen = {b.code for b in verdict.decide(knows_no_projects(evidence), policy).blockers}
+    return _filtered(verdict.decide(evidence, policy), lambda b: b.code != "new-code-not-seen" or b.code in seen)
+
+
+def waits_for_every_project(*codes: str) -> Callable[..., verdict.Verdict]:
+    def decide(evidence: verdict.Evidence, policy: verdict.Policy) -> verdict.Verdict:
+        more = [b for b in verdict.decide(knows_no_projects(evidence), policy).blockers if b.code in codes]
+        full = verdict.decide(evidence, policy)
+        return dataclasses.replace(full, blockers=(*full.blockers, *more))
+
+    return decide
+
+
+def sees_its_own_project_alone(evidence: verdict.Evidence, policy: verdict.Policy) -> verdict.Verdict:
+    own = tuple(i for i in evidence.instances if i.project == evidence.step.project)
+    return verdict.decide(dataclasses.replace(evidence, instances=own), policy)
+
+
 PLAIN = Bounds("plain")
+LISTINGS = Bounds("an epoch is kept on the step", listings=True, epochs=True, withdrawals=True)
+PROJECTS = Bounds("another project's instances", projects=True, old_project="shop")
 BY_ITSELF = Bounds("DDL commits by itself", transactional=False)
 POOLER = Bounds("pooler", pooler=True)
 NO_WINDOW = Bounds("no roll-back window", rollback=0)
@@ -197,6 +244,8 @@ MUTANTS: dict[str, tuple[Rules, Bounds, str]] = {
     "a lease that has run out is renewed": (Rules(may_renew=lambda state, expires_at, now: True), PLAIN, "I3"),
     "a registration does not take the lock": (Rules(register_locks=False), PLAIN, "I3"),
     "a registration that timed out leaves its row": (Rules(register_rolls_back=False), PLAIN, "I3"),
+    "a look again does not take the lock": (Rules(readmit_locks=False), PLAIN, "I3"),
+    "a look again asks for nothing": (Rules(readmission=admits_in(*StepState)), PLAIN, "I3"),
     "a refused instance is never looked at again": (Rules(looks_at_refused=False), PLAIN, "roll-back"),
     # What an instance believes.
     "the lease is measured from the answer": (Rules(lease_from_sending=False), NO_WINDOW, "I1"),
@@ -213,6 +262,10 @@ MUTANTS: dict[str, tuple[Rules, Bounds, str]] = {
         "I8",
     ),
     "nobody waits for an instance to flush": (Rules(decide=without(5)), PLAIN, "I4"),
+    "an epoch from before it was slated again is believed": (Rules(decide=believes_any_kept_epoch), LISTINGS, "I4"),
+    "an epoch is kept before the slating is committed": (Rules(lists_committed=False), LISTINGS, "I4"),
+    "what was slated later is waited for": (Rules(decide=compares_with_the_present_epoch), LISTINGS, "prompt"),
+    "whoever takes it may be old code": (Rules(decide=without(12)), NO_WINDOW, "I4"),
     "sightings are not asked for": (Rules(decide=without(6)), SIGHTINGS, "I4"),
     "old releases are not waited for": (Rules(decide=without_codes("rollback-window")), PLAIN, "windows"),
     "what was restored is taken at once": (Rules(decide=without_codes("restored")), PLAIN, "windows"),
@@ -228,6 +281,28 @@ MUTANTS: dict[str, tuple[Rules, Bounds, str]] = {
         Rules(acknowledges=False),
         dataclasses.replace(PLAIN, late_writes=True),
         "I8",
+    ),
+    # Several projects in one database.
+    "another project's code counts as new code": (Rules(decide=takes_anybodys_new_code), PROJECTS, "I4"),
+    "another project's reports are waited for": (
+        Rules(decide=waits_for_every_project("not-watching")),
+        PROJECTS,
+        "I8",
+    ),
+    "another project's app of the same name is waited for": (
+        Rules(decide=waits_for_every_project("live-instances")),
+        dataclasses.replace(PROJECTS, whole=True),
+        "I8",
+    ),
+    "another project that uses the column is overlooked": (
+        Rules(decide=sees_its_own_project_alone),
+        dataclasses.replace(NO_WINDOW, projects=True, old_project="reports"),
+        "I3",
+    ),
+    "the release before the first label is overlooked": (
+        Rules(decide=sees_its_own_project_alone),
+        dataclasses.replace(NO_WINDOW, projects=True, whole=True),
+        "I3",
     ),
     # The seal.
     "a seal needs no clear verdict": (Rules(seal=seals_on_any_verdict), PLAIN, "I4"),

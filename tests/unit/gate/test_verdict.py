@@ -24,7 +24,7 @@ from guard.gate.verdict import (
     decide_whole,
     workloads,
 )
-from guard.ledger.rows import InstanceKind, InstanceState, StepKind, StepState
+from guard.ledger.rows import LISTED, InstanceKind, InstanceState, StepKind, StepState
 from guard.schema.footprint import Footprint
 from tests.unit.gate.cases import (
     DAY,
@@ -502,6 +502,30 @@ def test_only_live_instances_need_to_have_flushed() -> None:
         ),
         POLICY,
     ).clear
+
+
+@pytest.mark.parametrize(
+    ("kept", "flushed", "clear"),
+    [
+        ([1, EPOCH - 2], EPOCH - 2, True),
+        ([1, EPOCH - 2], EPOCH, True),
+        ([1, EPOCH - 2], EPOCH - 3, False),
+        # Of a ledger that has lost its last writes since.
+        ([1, EPOCH - 2], EPOCH + 1, False),
+        # Kept before it was slated again.
+        ([0, EPOCH - 2], EPOCH - 2, False),
+        (None, EPOCH - 1, False),
+    ],
+)
+def test_what_was_slated_after_the_kept_epoch_is_not_waited_for(
+    kept: list[int] | None, flushed: int, clear: bool
+) -> None:
+    about = step(slatings=1, payload={LISTED: kept} if kept else {})
+
+    decided = decide(spoilt(instance("n3", flushed_epoch=flushed), step=about), POLICY)
+
+    assert decided.clear is clear
+    assert set(codes(decided)) <= {"not-watching"}
 
 
 def test_an_epoch_that_grows_under_the_seal_does_not_break_it() -> None:
