@@ -17,7 +17,7 @@ from django.db.migrations.operations.base import Operation
 
 from guard.lint.finding import Finding, Level, documented
 from guard.phases.plan import MigrationJudgement
-from guard.phases.words import Judgement, Phase, Target
+from guard.phases.words import Disposition, Judgement, Phase, Target
 
 Key = tuple[str, str]
 
@@ -82,11 +82,11 @@ def _finding(check: str, spot: _Spot, message: str, hint: str, *targets: Target)
 
 
 def _tightened_at_once(spots: Sequence[_Spot]) -> Iterator[Finding]:
-    """W104: expand and contract of one column in one deploy."""
+    """W104: expand and contract of one column in one deploy, where `migrate` cannot do both."""
     made: dict[Target, _Spot] = {}
     for spot in spots:
         judgement = spot.judgement
-        if judgement.phase is Phase.CONTRACT:
+        if judgement.phase is Phase.CONTRACT and not _filled(spot):
             for target in dict.fromkeys((*judgement.takes, *judgement.names)):
                 if target in made:
                     yield _finding(
@@ -94,13 +94,24 @@ def _tightened_at_once(spots: Sequence[_Spot]) -> Iterator[Finding]:
                         spot,
                         f"{spot.name} takes something from old code about {target}, which {made[target].name} makes in "
                         f"the same deploy. {judgement.what}.",
-                        "Move it to a migration of a later deploy, when every instance that is deployed knows the "
+                        "Give the field a default, with which the rows are filled that old code inserts meanwhile, or "
+                        "move it to a migration of a later deploy."
+                        if judgement.disposition is Disposition.SPLIT
+                        else "Move it to a migration of a later deploy, when every instance that is deployed knows the "
                         "column.",
                         target,
                     )
         for target in judgement.makes:
             if target.column:
                 made[target] = spot
+
+
+def _filled(spot: _Spot) -> bool:
+    """Whether a column is required in two steps, and has a default for the rows that old code inserts between them."""
+    operation = spot.operation
+    if spot.judgement.disposition is not Disposition.SPLIT or not isinstance(operation, ops.AlterField):
+        return False
+    return bool(operation.field.has_default() or operation.field.has_db_default())
 
 
 def _undeclared_order(spots: Sequence[_Spot], ancestors: Callable[[Key], Collection[Key]]) -> Iterator[Finding]:

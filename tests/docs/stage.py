@@ -10,10 +10,13 @@ import re
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import tomllib
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +107,10 @@ class Stage:
     def run(self, command: str, given: str = "") -> Ran:
         """Run one line of a page: `NAME=value … python manage.py …`, with what is piped into it."""
         environ, words = self.parsed(command)
+        if words[1:3] == ["-m", "pip"]:
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+            assert words[3:] == ["install", project["name"]]
+            return Ran(command, 0, "")
         output = self._output()
         assert words[:2] == ["python", "manage.py"], f"this cannot be run here: {command}"
         answer = self._nursery.ask(
@@ -163,12 +170,14 @@ class Shop(Stage):
     """The sample shop on SQLite. Its servers and commands are of one release at a time, which a page changes."""
 
     def __init__(self, nursery: Nursery, scratch: Path) -> None:
-        super().__init__(
-            nursery,
-            scratch,
-            SAMPLEAPP / "r1",
-            {"DB_NAME": str(scratch / "shop.sqlite3"), "RELEASE": "r1", "LOG_LEVEL": "CRITICAL"},
-        )
+        environ = {
+            "DB_NAME": str(scratch / "shop.sqlite3"),
+            "RELEASE": "r1",
+            "LOG_LEVEL": "CRITICAL",
+            # Nothing is lost because a machine is slow, and nothing beats between two commands because it is slower.
+            "GUARD_LEASE": "3600",
+        }
+        super().__init__(nursery, scratch, SAMPLEAPP / "r1", environ)
 
     def write(self, block: Block) -> None:
         """Write a migration that a page shows, as far as its operations go, into a copy of the release's code."""
@@ -195,17 +204,32 @@ class Shop(Stage):
                 self.environ["RELEASE"] = name
             case ["set", key, value]:
                 self.environ[f"GUARD_{key}"] = value
-            case ["serve", name]:
-                self.serve(name, environ={"RELEASE": name}, directory=SAMPLEAPP / name)
+            case ["serve", release, name]:
+                self.serve(name, environ={"RELEASE": release}, directory=SAMPLEAPP / release)
             case ["stop", name]:
                 self.stop(name)
+            case ["later", hours]:
+                self._later(float(hours) * 3_600)
             case ["get", name, path]:
                 assert self.get(name, path) == 200
+            case ["expect", name, path, status]:
+                assert self.get(name, path) == int(status)
             case ["quietly", *command]:
                 ran = self.run(shlex.join(command))
                 assert ran.code == 0, ran
             case _:
                 raise AssertionError(f"unknown: {words}")
+
+    def _later(self, seconds: float) -> None:
+        """As if all that the ledger knows had happened so much earlier, and what runs now had gone on running."""
+        with closing(sqlite3.connect(self.environ["DB_NAME"], timeout=20)) as connection, connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for table in (name for name in tables if name.startswith("guard_")):
+                columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+                for column in (name for name in columns if name == "at" or name.endswith("_at")):
+                    running = table == "guard_instance" and column in ("renewed_at", "expires_at")
+                    where = "WHERE state = 'gone'" if running else ""
+                    connection.execute(f"UPDATE {table} SET {column} = {column} - ? {where}", [seconds])
 
 
 def commands(block: Block) -> list[tuple[str, str]]:

@@ -52,6 +52,12 @@ def test_w104_a_column_is_made_and_required_in_one_deploy():
 
     assert (found.id, found.name, found.targets) == ("guard.W104", "shop.0003", ("shop_item.sign",))
     assert "which shop.0002 makes in the same deploy" in found.message
+    assert "Give the field a default" in found.hint
+    # What old code inserts between the two steps is filled with the default.
+    assert advised(migration("0002", ADD), migration("0003", m.AlterField("item", "sign", char(default="")))) == []
+    kept = m.AddField("item", "sign", char(db_default="x"))
+    (found,) = advised(migration("0002", kept), migration("0003", required))
+    assert found.hint.startswith("Move it to a migration of a later deploy")
     # Of a table that is new in the deploy nobody knows anything.
     other = model("Other", ("sign", char(null=True)))
     assert advised(migration("0002", other), migration("0003", m.AlterField("other", "sign", char()))) == []
