@@ -24,6 +24,9 @@ MODULES = (
     *("django.core.management.commands.runserver", "django.core.handlers.wsgi", "django.db.backends.sqlite3.base"),
     *("django.db.migrations.executor", "django.contrib.auth.hashers", "sqlglot", "guard.gate.executor", "guard.checks"),
     *("guard.management.commands.guard", "guard.urls", "guard.middleware", "guard.alerts"),
+    *("guard.attribution.attributor", "django.db.models.sql.compiler", "django.views.defaults"),
+    # What the quickstart's project has as startproject makes it.
+    *("django.forms", "django.views.generic", "django.template.loader_tags", "django.contrib.staticfiles.handlers"),
 )
 
 
