@@ -14,6 +14,8 @@ from django.core.signals import setting_changed
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from guard.schema import declared
+
 VENDORS = frozenset({"sqlite", "postgresql", "mysql"})
 
 #: Seconds that a connection attempt, and a wait for a lock in the ledger, may take.
@@ -186,6 +188,17 @@ def guarded_aliases() -> tuple[str, ...]:
             seen.add(location)
             found.append(alias)
     return tuple(found)
+
+
+def companions(alias: str) -> tuple[str, ...]:
+    """Every alias that leads to the database of this one, as far as settings say it: they share a ledger."""
+    if alias not in connections.settings or not can_guard(connections[alias]):
+        return (alias,)
+    here = _location(connections[alias])
+    return tuple(other for other in connections if other == alias or _location(connections[other]) == here)
+
+
+declared.companions = companions
 
 
 def ledger_alias(alias: str) -> str | None:

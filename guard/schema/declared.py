@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from django.apps import apps
@@ -23,6 +23,14 @@ CONNECT_TIMEOUT = 3
 _lock = threading.Lock()
 
 
+def _alone(alias: str) -> tuple[str, ...]:
+    return (alias,)
+
+
+#: Every alias that leads to the database of one; the ledger's room, which can tell, puts itself here.
+companions: Callable[[str], tuple[str, ...]] = _alone
+
+
 def renew_lock() -> None:
     """In a forked child: another thread of the parent may have held it."""
     global _lock
@@ -34,7 +42,9 @@ _migrations: frozenset[tuple[str, str]] | None = None
 
 
 def footprint(alias: str) -> Footprint:
-    """The footprint of this process for one database alias. Cached; never opens the application's connection.
+    """The footprint of this process for the database of an alias. Cached; never opens the application's connection.
+
+    What is declared for another alias of the same database belongs to it: they have one ledger, and one row in it.
 
     On MySQL and MariaDB some types depend on the server's version, and a private connection asks: raises
     OperationalError where the database is away.
@@ -54,10 +64,15 @@ def forget() -> None:
 
 
 def _models(alias: str) -> Iterator[type[models.Model]]:
+    aliases = companions(alias)
     for model in apps.get_models(include_auto_created=True):
         options = model._meta
-        if not options.proxy and not options.swapped and router.allow_migrate_model(alias, model):
+        if not options.proxy and not options.swapped and _is_there(model, aliases):
             yield model
+
+
+def _is_there(model: type[models.Model], aliases: Iterable[str]) -> bool:
+    return any(router.allow_migrate_model(alias, model) for alias in aliases)
 
 
 def unmanaged_columns(alias: str) -> frozenset[tuple[str, str]]:

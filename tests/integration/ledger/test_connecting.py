@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,13 +14,17 @@ from django.db.models import Model
 from django.db.utils import OperationalError
 from django.test import override_settings
 
+from guard.gate import contract, evidence, verdict
 from guard.ledger import connecting
-from guard.ledger.rows import StepState
+from guard.ledger.rows import InstanceKind, StepState
 from guard.ledger.store import Ledger, LedgerMissing
+from guard.runtime.lease import Identity, Lease
+from guard.schema import declared
 from sampleapp.stage import databases
 from sampleapp.stage.processes import free_port, until
 from tests.integration.ledger.harness import (
     LEASE,
+    NEW,
     OLD,
     Place,
     glimpse,
@@ -354,6 +359,29 @@ def test_an_alias_that_a_router_keeps_guard_out_of_is_unguarded(tmp_path: Any) -
         assert guarded(kept_out=sqlite_entry(str(tmp_path / "a")), other=sqlite_entry(str(tmp_path / "b"))) == (
             "other",
         )
+
+
+class Divided:
+    """Two aliases of one database, each with models of its own: roles that may do different things, say."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: object) -> bool:
+        return app_label != "auth" or db.startswith("other_")
+
+
+def test_what_another_alias_of_the_database_declares_is_declared_in_their_ledger(each: Place) -> None:
+    """There is one row for both: without it, a column of the other alias's models would look unused."""
+    declared.forget()
+    with each.another() as other, override_settings(DATABASE_ROUTERS=[f"{__name__}.Divided"]):
+        assert connecting.ledger_alias(other) == each.alias
+        lease = Lease(each.alias, Identity(uuid.uuid4().hex, InstanceKind.SERVER, "web", False, "host", 1))
+        lease.register()
+        me = evidence.Taker(NEW, "r2", "somebody")
+        with each.ledger() as ledger:
+            about = ledger.slate(step("username", table="auth_user"))
+            found = evidence.gather(ledger, about, evidence.read_fleet(ledger), me)
+        assert "live-instances" in {b.code for b in verdict.decide(found, verdict.Policy()).blockers}
+        assert contract.taker(other).footprint.digest == contract.taker(each.alias).footprint.digest
+    declared.forget()
 
 
 class Replicas:
