@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -10,21 +11,20 @@ from typing import Any
 from django.core.management.base import CommandError, OutputWrapper
 from django.db import DatabaseError, connections
 
+from guard.commands import answers
 from guard.commands.exits import Exit
+from guard.commands.screen import Screen, is_fancy
 from guard.gate import contract
-from guard.ledger import connecting, protocol, rows
+from guard.ledger import connecting
 from guard.ledger.store import LedgerMissing
-
-#: Grows when the shape of the JSON changes in a way that a reader must know.
-JSON_VERSION = 1
 
 
 class Call:
     """What a verb is given to work with."""
 
     def __init__(self, out: OutputWrapper, options: Mapping[str, Any]) -> None:
-        self.out = out
         self.options = options
+        self.screen = Screen(out, fancy=is_fancy(out, options, os.environ))
         #: Of several databases, those that could not be looked at, and why.
         self.away: dict[str, str] = {}
         self._several = False
@@ -56,7 +56,8 @@ class Call:
                 gate = stack.enter_context(contract.contractor(alias))
                 if not gate.ledger.exists():
                     raise LedgerMissing(
-                        f"Database {alias} has no ledger yet: run `manage.py migrate --database {alias}`."
+                        f"Database {alias} has no ledger yet, so guard knows nothing of it: run "
+                        f"`manage.py migrate --database {alias}`."
                     )
             except (DatabaseError, LedgerMissing) as error:
                 if not self._several:
@@ -84,12 +85,11 @@ class Call:
 
     def say(self, line: str) -> None:
         """One line for people."""
-        self.out.write(line)
-        self.out.flush()
+        self.screen.line(line)
 
     def answer(self, data: Mapping[str, Any]) -> None:
         """The whole output, for machines."""
-        self.out.write(json.dumps({"version": JSON_VERSION, **data}, indent=2, sort_keys=True))
+        self.screen.text(json.dumps({"version": answers.VERSION, **data}, indent=2, sort_keys=True))
 
 
 def first_line(error: BaseException) -> str:
@@ -104,17 +104,3 @@ def unknown(target: str, known: set[str]) -> CommandError:
     return CommandError(
         f"There is no contract step for {target}. There are: {', '.join(sorted(known))}.", returncode=Exit.USAGE
     )
-
-
-def find(gate: contract.Contractor, target: str) -> rows.Step | None:
-    """The step that an operator means: of several with one name, what is set aside, then what still waits.
-
-    A column may have been removed more than once, and a later one of its name may keep a default for old code.
-    """
-    same = [step for step in gate.ledger.steps() if step.target.casefold() == target.casefold()]
-
-    def weight(step: rows.Step) -> tuple[bool, bool, bool, int]:
-        unfinished = step.state not in (rows.StepState.DONE, rows.StepState.WITHDRAWN)
-        return step.state is rows.StepState.ASIDE, unfinished, step.kind in protocol.REMOVING, step.id
-
-    return max(same, key=weight, default=None)

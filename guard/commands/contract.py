@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError
 
 from guard.commands.call import Call
 from guard.commands.exits import Exit
-from guard.gate import contract, messages
+from guard.commands.screen import Cell, Column, live_table
+from guard.gate import contract, messages, verdict
 from guard.gate.contract import Attempt, Contractor, Outcome
 from guard.gate.witnesses import locks
 from guard.ledger import rows
@@ -47,24 +50,18 @@ def run(call: Call) -> None:
     for gate in call.gates(settle=False):
         gate.tidy_up()
     teller = _Teller(call)
-    while True:
-        unfinished: list[Attempt] = []
-        for gate in call.gates(settle=False):
-            patience = gate.config.lock_patience
-            if wait:
-                patience = max(0.0, min(patience, deadline - time.monotonic()))
-            gate.progress = teller.progress
-            for attempt in gate.round(patience=patience, told=teller.held_up):
-                teller.tell(gate, attempt)
-                over = attempt.taken or attempt.outcome is Outcome.READY
-                if not over and attempt.step.state in (rows.StepState.WAITING, rows.StepState.SEALED):
-                    unfinished.append(attempt)
-        left = deadline - time.monotonic()
-        # What is set aside waits for KEEP_FOR, not for anybody's deploy; a kept default harms nobody.
-        waits = [a for a in unfinished if a.step.kind is not rows.StepKind.DEFAULT]
-        if not wait or not waits or left <= 0:
-            break
-        time.sleep(min(1.0, max(left, 0.0)))
+    with teller.shown() if wait else nullcontext():
+        while True:
+            unfinished = _round(call, teller, deadline if wait else None)
+            left = deadline - time.monotonic()
+            # What is set aside waits for KEEP_FOR, not for anybody's deploy; a kept default harms nobody.
+            waits = [a for a in unfinished if a.step.kind is not rows.StepKind.DEFAULT]
+            if not wait or not waits or left <= 0:
+                break
+            teller.refresh(waits, left)
+            time.sleep(min(1.0, max(left, 0.0)))
+    if wait and waits:
+        teller.last_word()
     if call.json:
         call.answer({"steps": teller.results})
     elif not waits and not teller.said_something:
@@ -84,6 +81,22 @@ def run(call: Call) -> None:
         raise CommandError(f"Still waiting after {timeout:g} seconds: {targets}.", returncode=Exit.WAITS)
 
 
+def _round(call: Call, teller: _Teller, deadline: float | None) -> list[Attempt]:
+    """Try every step of every database once; the attempts after which it still waits."""
+    unfinished: list[Attempt] = []
+    for gate in call.gates(settle=False):
+        patience = gate.config.lock_patience
+        if deadline is not None:
+            patience = max(0.0, min(patience, deadline - time.monotonic()))
+        gate.progress = teller.progress
+        for attempt in gate.round(patience=patience, told=teller.held_up):
+            teller.tell(gate, attempt)
+            over = attempt.taken or attempt.outcome is Outcome.READY
+            if not over and attempt.step.state in (rows.StepState.WAITING, rows.StepState.SEALED):
+                unfinished.append(attempt)
+    return unfinished
+
+
 class _Teller:
     """Says what becomes of each step, once for each change, and keeps the last word on each for machines."""
 
@@ -93,6 +106,13 @@ class _Teller:
         self._told: dict[tuple[str, int], str] = {}
         self._holders: set[tuple[int, str]] = set()
         self._progress_at = time.monotonic()
+        #: By database and step, the last verdict, and by step when it was.
+        self._blockers: dict[tuple[str, int], verdict.Verdict] = {}
+        self._nows: dict[int, float] = {}
+        #: How many instances a blocker has been about at most.
+        self._most: dict[tuple[tuple[str, int], str, str], int] = {}
+        #: Shows something in its place on a terminal.
+        self._live: Callable[[Any], None] | None = None
         self.results: list[dict[str, Any]] = []
 
     @property
@@ -127,19 +147,78 @@ class _Teller:
         if self._call.json or (step.kind is rows.StepKind.DEFAULT and not attempt.taken):
             return
         if attempt.taken:
+            self._blockers.pop(key, None)
             self._call.say(messages.taken(attempt))
-        elif attempt.outcome is Outcome.BLOCKED:
-            if step.state is rows.StepState.ASIDE:
-                return
-            # Said again only when another reason comes to the fore, not at each tick of a clock.
-            codes = ",".join(b.code for b in attempt.verdict.blockers) if attempt.verdict else ""
-            if self._told.get(key) != codes:
-                self._call.say(f"{step.target} waits:")
-                for line in waits:
-                    self._call.say(f"  {line}")
-            self._told[key] = codes
+        elif attempt.outcome is Outcome.BLOCKED and attempt.verdict is not None:
+            self._nows[step.id] = now
+            if step.state is not rows.StepState.ASIDE:
+                self._blocked(key, attempt.verdict, now)
         else:
             said = f"{step.target}: {attempt.outcome.value}. {attempt.detail}".rstrip()
             if self._told.get(key) != said:
                 self._call.say(said)
             self._told[key] = said
+
+    def _blocked(self, key: tuple[str, int], decided: verdict.Verdict, now: float) -> None:
+        """Why it waits: all of it at first, then what has changed; never at each tick of a clock."""
+        target = decided.step.target
+        before = self._blockers.get(key)
+        self._blockers[key] = decided
+        self._told[key] = "waits"
+        if self._live is not None:
+            for blocker in decided.blockers:
+                most = self._most.get((key, blocker.code, blocker.who), 0)
+                self._most[key, blocker.code, blocker.who] = max(most, blocker.count)
+            return
+        if before is None:
+            self._say_all(decided, now)
+            return
+        for line in messages.changed(before, decided, now):
+            self._call.say(f"{target}: {line}")
+
+    def _say_all(self, decided: verdict.Verdict, now: float) -> None:
+        self._call.say(f"{decided.step.target} waits:")
+        for line in messages.blockers(decided, now):
+            self._call.screen.line(line, indent=2)
+
+    # A terminal
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """On a terminal, what waits is shown anew each second for as long as this lasts."""
+        if not self._call.screen.fancy or self._call.json:
+            yield
+            return
+        with self._call.screen.live() as self._live:
+            yield
+        self._live = None
+
+    def last_word(self) -> None:
+        """Why it still waits, where that was only shown for a while."""
+        if self._call.screen.fancy and not self._call.json:
+            for decided in self._blockers.values():
+                if not decided.clear:
+                    self._say_all(decided, self._nows[decided.step.id])
+
+    def refresh(self, waits: list[Attempt], left: float) -> None:
+        """Show what waits now, and for how long this goes on."""
+        if self._live is None:
+            return
+        table = []
+        for attempt in waits:
+            blockers = attempt.verdict.blockers if attempt.verdict else ()
+            told = [self._ticking(attempt.step, blocker) for blocker in blockers[: messages.TOP]]
+            if len(blockers) > messages.TOP:
+                told.append(f"… and {len(blockers) - messages.TOP} more")
+            for number, line in enumerate(told or [attempt.detail or attempt.outcome.value]):
+                table.append([Cell("" if number else attempt.step.target), Cell(line)])
+        title = f"{messages.count(len(waits), 'step')} waiting; giving up in {messages.clock(left)} (Ctrl-C to stop)"
+        self._live(live_table(title, [Column("Step", style="name"), Column("Waits for")], table))
+
+    def _ticking(self, step: rows.Step, blocker: verdict.Blocker) -> str:
+        sentence = blocker.sentence(self._nows.get(step.id, 0.0))
+        of = (blocker.code, blocker.who)
+        most = max((most for (_, *key), most in self._most.items() if tuple(key) == of), default=0)
+        if blocker.count and most > blocker.count:
+            return f"[{most - blocker.count} of {most} gone] {sentence}"
+        return sentence

@@ -25,6 +25,7 @@ _MEANINGS = {
     Exit.OK: "Done. Contract steps may wait: that is normal, and no reason to stop a deploy.",
     Exit.ERROR: "An error, or something to mend: it says what. Ctrl-C, too.",
     Exit.USAGE: "The call was wrong: an unknown argument, no such step, no such database.",
-    Exit.WAITS: "Something still waits, where you asked to be told so: `contract --wait` at its timeout.",
+    Exit.WAITS: "Something still waits, where you asked to be told so: `contract --wait` at its timeout, "
+    "`status --strict`.",
     Exit.LOCKED: "A table's lock was not to be had in `LOCK_PATIENCE`. Everything is as it was: run it again.",
 }

@@ -58,7 +58,7 @@ def run(call: Call) -> None:
     quiet = history.history_until(found, config.baseline)
     wanted = {key for key in found.order if key[0] in asked and key[0] != "guard"} - found.old - quiet
     result = linting.lint(found, aliases=_aliases(database), wanted=wanted, config=config, together=together)
-    call.out.write(formats.render(result, "json" if call.json else options["format"]))
+    call.screen.text(formats.render(result, "json" if call.json else options["format"]))
     bad = [f for f in result.findings if f.level is Level.ERROR or (options["strict"] and f.level is Level.WARNING)]
     if bad:
         names = ", ".join(dict.fromkeys(f.name for f in bad))
@@ -90,5 +90,8 @@ def _of_release(label: str, database: str | None) -> frozenset[history.Key]:
             deployed = [instance for instance in ledger.instances() if instance.release == label]
             if deployed:
                 newest = max(deployed, key=lambda instance: instance.registered_at)
-                return ledger.footprints()[newest.digest].migrations
+                footprint = ledger.footprints().get(newest.digest)
+                if footprint is None:
+                    raise CommandError(f"What release {label} brings cannot be read any more.", returncode=Exit.ERROR)
+                return footprint.migrations
     raise CommandError(f"No ledger knows a release {label!r}.", returncode=Exit.USAGE)

@@ -8,8 +8,10 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from guard.commands import paging
 from guard.commands.call import Call
 from guard.commands.exits import Exit
+from guard.commands.screen import Screen
 from guard.gate.orders import Refused, moment
 from guard.ledger.orders import record_since
 
@@ -18,6 +20,7 @@ HELP = "What was taken, restored, ordered and settled, by whom and when."
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--since", metavar="WHEN", help="How long back (2h, 3d), or an ISO date and time.")
+    paging.add_arguments(parser, limit=100)
 
 
 def run(call: Call) -> None:
@@ -42,23 +45,40 @@ def run(call: Call) -> None:
             }
             for at, action, target, actor, release, details in record_since(gate.ledger, start)
         ]
+    # The newest page first, and on it what happened first: as one reads on.
+    found.sort(key=lambda entry: entry["at"])
+    page = paging.Page.of(call.options)
+    shown = list(reversed(page.cut(found[::-1])))
     if call.json:
-        call.answer({"log": found})
+        call.answer({"log": shown, **page.answer(len(found))})
         return
-    for line in _lines(found):
-        call.say(line)
+    if not found:
+        call.say("Nothing has happened.")
+    several = len({entry["database"] for entry in found}) > 1
+    for entry in shown:
+        _show(call.screen, entry, several=several)
+    if says := page.says(len(found), "entries, the newest first"):
+        call.screen.line(says, style="faint")
 
 
-def _lines(entries: list[dict[str, Any]]) -> list[str]:
-    """The log for people, in UTC, because clocks of hosts and operators differ."""
-    lines = []
-    for entry in entries:
-        at = datetime.datetime.fromtimestamp(entry["at"], datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        lines.append(f"{at}  {entry['action']} {entry['target']}  by {entry['actor']}, release {entry['release']}")
-        details = entry["details"]
-        lines += [f"    {details[key]}" for key in ("reason", "why", "job") if details.get(key)]
-        lines += [f"    {said}" for said in details.get("evidence", ())]
-        lines += [f"    {sql}" for sql in details.get("sql", ())]
-        if "seconds" in details:
-            lines.append(f"    took {details['seconds']:g} seconds")
-    return lines or ["Nothing has happened."]
+_STYLES = {"erase": "bad", "aside": "name", "restore": "good"}
+
+
+def _show(screen: Screen, entry: dict[str, Any], *, several: bool) -> None:
+    """In UTC, because clocks of hosts and operators differ."""
+    at = datetime.datetime.fromtimestamp(entry["at"], datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    where = f", database {entry['database']}" if several else ""
+    screen.line(
+        f"{at}  {entry['action']} {entry['target']}  by {entry['actor']}, release {entry['release']}{where}",
+        style=_STYLES.get(entry["action"], ""),
+    )
+    details = entry["details"]
+    for said in (
+        *(details[key] for key in ("reason", "why", "job") if details.get(key)),
+        *details.get("evidence", ()),
+    ):
+        screen.line(str(said), indent=4)
+    for sql in details.get("sql", ()):
+        screen.line(str(sql), indent=4, style="faint")
+    if "seconds" in details:
+        screen.line(f"took {details['seconds']:g} seconds", indent=4)

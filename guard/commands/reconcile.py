@@ -33,10 +33,10 @@ def run(call: Call) -> None:
 
 def _alive(file: str) -> tuple[list[str], float]:
     """The names in a list, and its age in seconds. Raises CommandError where it cannot be read."""
-    if file == "-":
-        return sys.stdin.read().split(), 0.0
     try:
+        if file == "-":
+            return sys.stdin.read().split(), 0.0
         path = Path(file)
         return path.read_text().split(), max(0.0, time.time() - path.stat().st_mtime)
     except (OSError, ValueError) as error:
-        raise CommandError(f"{file} cannot be read: {error}", returncode=Exit.USAGE) from None
+        raise CommandError(f"The list {file} cannot be read: {error}", returncode=Exit.USAGE) from None

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from guard.commands.call import Call, find, unknown
+from guard.commands.call import Call, unknown
 from guard.commands.exits import Exit
-from guard.gate import contract
+from guard.gate import contract, targets
 from guard.ledger import protocol, rows
 from guard.ledger.store import Conflict
 
@@ -64,7 +64,7 @@ def run(call: Call) -> None:
 
 def _meant(gate: contract.Contractor, target: str) -> list[rows.Step]:
     """The steps that an operator names: one by its column, or all that a migration set aside."""
-    step = find(gate, target)
+    step = targets.meant(gate.ledger.steps(), target)
     if step is not None and step.kind is not rows.StepKind.MIGRATION:
         return [step]
     aside = gate.ledger.steps(rows.StepState.ASIDE)

@@ -10,12 +10,15 @@ from guard.commands import (
     adopt,
     allow,
     contract,
+    doctor,
     forget,
     freeze,
+    instances,
     lint,
     log,
     reconcile,
     restore,
+    sightings,
     status,
     why,
     withdraw,
@@ -45,8 +48,11 @@ VERBS: Mapping[str, Verb] = {
     "reconcile": reconcile,
     "freeze": freeze,
     "adopt": adopt,
+    "instances": instances,
+    "sightings": sightings,
     "log": log,
     "lint": lint,
+    "doctor": doctor,
 }
 
 

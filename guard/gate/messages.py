@@ -35,12 +35,19 @@ def span(seconds: float) -> str:
     """A duration in its largest fitting unit."""
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= size:
-            return _count(int(seconds // size), unit)
-    return _count(int(seconds), "second")
+            return count(int(seconds // size), unit)
+    return count(int(seconds), "second")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+def clock(seconds: float) -> str:
+    """A duration that is counted down: minutes and seconds."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return f"{minutes}:{rest:02}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _list(words: Iterable[str]) -> str:
@@ -60,7 +67,7 @@ def still_used(users: Sequence[rows.Instance], now: float) -> list[str]:
         lost = sum(member.size for member in members if member.lost(now))
         number = sum(member.size for member in members)
         seen = max(member.renewed_at for member in members)
-        text = f"release {release}, {workload}: {_count(number, 'instance')}, last seen {ago(now - seen)}"
+        text = f"release {release}, {workload}: {count(number, 'instance')}, last seen {ago(now - seen)}"
         if lost:
             text += f" ({lost} of them lost: no sign of life since the lease ran out)"
         lines.append(text)
@@ -79,7 +86,7 @@ def call_sites(sightings: Sequence[rows.Sighting], now: float) -> list[str]:
         counts[key] += sighting.count
         last[key] = max(last.get(key, 0.0), sighting.last_at)
     return [
-        f"{site or 'an unknown place'}: {_count(number, access)}, last {ago(now - last[site, access])}"
+        f"{site or 'an unknown place'}: {count(number, access)}, last {ago(now - last[site, access])}"
         for (site, access), number in counts.most_common(TOP)
     ]
 
@@ -90,9 +97,25 @@ def blockers(decided: verdict.Verdict, now: float, *, most: int = 4) -> list[str
     if len(said) > most:
         said = [
             *said[:most],
-            f"… and {_count(len(said) - most, 'more reason')}: manage.py guard why {decided.step.target}",
+            f"… and {count(len(said) - most, 'more reason')}: manage.py guard why {decided.step.target}",
         ]
     return said
+
+
+def changed(before: verdict.Verdict, after: verdict.Verdict, now: float) -> list[str]:
+    """What is different about why a step waits: who has left, which conditions are met by now, what is new."""
+    known = {(blocker.code, blocker.who): blocker.count for blocker in before.blockers}
+    lines = []
+    for blocker in after.blockers:
+        count_before = known.get((blocker.code, blocker.who))
+        if count_before is None:
+            lines.append(blocker.sentence(now))
+        elif blocker.count and blocker.count != count_before:
+            lines.append(f"{count(blocker.count, 'instance')} of {blocker.who} left of {count_before:,}.")
+    unmet = {number for blocker in after.blockers for number in blocker.conditions}
+    was_unmet = {number for blocker in before.blockers for number in blocker.conditions}
+    names = {condition.number: condition.name for condition in after.conditions}
+    return lines + [f"met: {names[number]}." for number in sorted(was_unmet - unmet) if number in names]
 
 
 def waiting(step: rows.Step, users: Sequence[rows.Instance], sites: Sequence[str], now: float) -> list[str]:
@@ -105,7 +128,7 @@ def waiting(step: rows.Step, users: Sequence[rows.Instance], sites: Sequence[str
     lines += [f"{INDENT}Still used by {used[0]}." if used else f"{INDENT}No instance that uses it has registered yet."]
     lines += [f"{INDENT}  and {line}." for line in used[1:TOP]]
     if len(used) > TOP:
-        lines.append(f"{INDENT}  and {_count(len(used) - TOP, 'more group')}: manage.py guard why {step.target}")
+        lines.append(f"{INDENT}  and {count(len(used) - TOP, 'more group')}: manage.py guard why {step.target}")
     lines += [f"{INDENT}  at {site}" for site in sites]
     return lines
 
@@ -130,7 +153,7 @@ def after_migrate(session: Session, held: Sequence[Held], attempts: Sequence[con
         lines.append(f"guard: {step.target} is back in use, with its data.")
         if nulls:
             lines.append(
-                f"{INDENT}It stays nullable: {_count(nulls, 'row')} came without a value meanwhile, and none is known "
+                f"{INDENT}It stays nullable: {count(nulls, 'row')} came without a value meanwhile, and none is known "
                 "for them. Fill them, then set NOT NULL."
             )
     for step, nulls in report.nullable:
@@ -149,7 +172,7 @@ def _nullable(step: rows.Step, nulls: int) -> list[str]:
         f"migrate, or with `{TAKE}`."
     ]
     if nulls:
-        lines.append(f"{INDENT}{_count(nulls, 'row')} with NULL must be filled before; the field has no default.")
+        lines.append(f"{INDENT}{count(nulls, 'row')} with NULL must be filled before; the field has no default.")
     return lines
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from guard import events
-from guard.gate import contract, evidence, verdict
+from guard.gate import contract, evidence, targets, verdict
 from guard.ledger import orders, protocol, rows
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
@@ -81,8 +81,8 @@ class Desk:
         return [i for i in fleet.instances if protocol.same_project(i.project, self.ledger.project)]
 
     def find(self, target: str) -> rows.Step | None:
-        """The step that an operator means: of several with one name, the one that is not finished."""
-        same = [step for step in self.ledger.steps() if step.target.casefold() == target.casefold()]
+        """The step that an operator means: of several with one name, the one that is not finished. Raises Ambiguous."""
+        same = targets.named(self.ledger.steps(), target)
         finished = (rows.StepState.DONE, rows.StepState.WITHDRAWN)
         return next((s for s in reversed(same) if s.state not in finished), same[-1] if same else None)
 

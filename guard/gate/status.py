@@ -1,14 +1,13 @@
-"""What `guard status` and `guard why` show, as plain data: the same for people and for `--json`."""
+"""What `guard status` and `guard why` say, as plain data: the same for people and for `--json`."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import DatabaseError
 
-from guard.gate import contract, evidence, messages, verdict
+from guard.gate import contract, evidence, verdict
 from guard.gate.witnesses import sessions
 from guard.ledger import protocol, rows
 
@@ -169,95 +168,3 @@ def _strangers(gate: contract.Contractor, fleet: evidence.Fleet) -> list[str] | 
     except DatabaseError:
         found = None
     return None if found is None else list(found)
-
-
-def status_lines(view: dict[str, Any], *, several: bool) -> list[str]:
-    """`guard status` for people."""
-    now = view["now"]
-    lines = [f"Database {view['database']}" + (f" ({view['environment']})" if view["environment"] else "")]
-    if not several and not view["environment"]:
-        lines = []
-    labels: dict[str, set[str]] = {}
-    for group in view["instances"]:
-        labels.setdefault(group["release"], set()).add(group["footprint"])
-    lines.append("Instances:")
-    for group in view["instances"]:
-        counts = ", ".join(f"{group[key]} {key}" for key in ("live", "refused", "lost") if group[key])
-        # Two builds with one label are told apart by what they bring.
-        build = f" [{group['footprint']}]" if len(labels[group["release"]]) > 1 else ""
-        seen = messages.ago(now - group["last_seen"])
-        proven = f" ({group['proven_closed']} proven closed)" if group["proven_closed"] else ""
-        lines.append(f"  release {group['release']}{build}, {group['workload']}: {counts}{proven}; last seen {seen}")
-    if not view["instances"]:
-        lines.append("  none has registered")
-    shown = [step for step in view["steps"] if step["kind"] != "default" or step["state"] != "done"]
-    lines.append("Contract steps:")
-    for step in shown:
-        lines.append(f"  {_name(step)}: {step['says']} ({step['migration']}{_since(step, now)})")
-        lines += [f"    {blocker['says']}" for blocker in step["blockers"][: messages.TOP] if step["kind"] != "default"]
-        more = len(step["blockers"]) - messages.TOP
-        if more > 0 and step["kind"] != "default":
-            lines.append(f"    … and {more} more: manage.py guard why {step['target']}")
-    if not shown:
-        lines.append("  none waits")
-    unprovable = sum(group["unprovable"] for group in view["instances"])
-    if unprovable:
-        lines.append(
-            f"{unprovable} lost: the database cannot tell whether they are gone (behind a pooler it never can). "
-            "`manage.py guard reconcile --alive FILE`, or `forget`, ends them."
-        )
-    if view["strangers"]:
-        lines.append("Connected, and no instance: " + ", ".join(view["strangers"]))
-    return lines
-
-
-def _name(step: dict[str, Any]) -> str:
-    """What the step is about; a column whose default is kept for old code stays."""
-    of = {rows.StepKind.DEFAULT.value: "the default of ", rows.StepKind.NULLABLE.value: "NULL in "}
-    return f"{of.get(step['kind'], '')}{step['target']}"
-
-
-def _since(step: dict[str, Any], now: float) -> str:
-    if step["erased_after"] and step["state"] == "aside":
-        left = step["erased_after"] - now
-        when = f"erased in {messages.span(left)}" if left > 0 else "to be erased"
-        return f"; kept as {step['aside_name']}, {when}"
-    return f"; slated {messages.ago(now - step['slated_at'])}"
-
-
-def why_lines(step: dict[str, Any], now: float) -> list[str]:
-    """`guard why` for people: each condition, met or not, and what clears it."""
-    lines = [f"{_name(step)}: {step['says']} ({step['migration']}{_since(step, now)})"]
-    for group in step["used_by"]:
-        lost = f", {group['lost']} of them lost" if group["lost"] else ""
-        lines.append(
-            f"  used by release {group['release']}, {group['workload']}: {group['instances']} instance"
-            f"{'' if group['instances'] == 1 else 's'}{lost}, last seen {messages.ago(now - group['last_seen'])}"
-        )
-    for sighting in step["sightings"][: 2 * messages.TOP]:
-        route = f" ({sighting['route']})" if sighting["route"] else ""
-        # Of what was seen long ago only the day is kept.
-        where = "on that day" if sighting["folded"] else f"at {sighting['call_site'] or 'an unknown place'}{route}"
-        lines.append(
-            f"  {sighting['access']} {sighting['count']} times {where}, release {sighting['release']}, "
-            f"last {messages.ago(now - sighting['last_at'])}"
-        )
-        if sighting["statement"]:
-            lines.append(f"    {sighting['statement'][:150]}")
-    lines += [f"  [NO ]    {blocker['says']}" for blocker in step["blockers"] if blocker["condition"] == 0]
-    for condition in step["conditions"]:
-        mark = {"met": "yes", "not met": "NO "}.get(condition["state"], condition["state"])
-        lines.append(f"  [{mark}] {condition['number']:>2} {condition['name']}")
-        for detail in condition["detail"]:
-            lines.append(f"           {detail}")
-            lines += _definition(step["blockers"], detail)
-    if step["goes_with_it"]:
-        lines.append(f"  goes with it: {', '.join(step['goes_with_it'])}")
-    lines += [f"  note: {warning}" for warning in step["warnings"]]
-    return lines
-
-
-def _definition(blockers: Sequence[dict[str, Any]], says: str) -> list[str]:
-    """The SQL of what a blocker names, on one line."""
-    found = next((each["definition"] for each in blockers if each["says"] == says and each["definition"]), "")
-    return [f"             {textwrap.shorten(found, 200, placeholder=' …')}"] if found else []

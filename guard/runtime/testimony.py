@@ -83,7 +83,7 @@ def session(connection: BaseDatabaseWrapper) -> str:
     PostgreSQL: "TAG ROLE"; MySQL and MariaDB: "USER@ADDRESS"; empty where that would prove nothing. Raises
     DatabaseError.
     """
-    if connection.vendor == "sqlite" or _several_ways(connection):
+    if connection.vendor == "sqlite" or several_ways(connection):
         return ""
     driver = connection.connection
     with connection.cursor() as cursor:
@@ -99,7 +99,7 @@ def session(connection: BaseDatabaseWrapper) -> str:
         return str(user) if int(number) == driver.thread_id() else ""
 
 
-def _several_ways(connection: BaseDatabaseWrapper) -> bool:
+def several_ways(connection: BaseDatabaseWrapper) -> bool:
     """Whether the project reaches this database in another way too: through a pooler, or a replica of it."""
     name = connection.settings_dict["NAME"]
     return any(
@@ -111,6 +111,18 @@ def _several_ways(connection: BaseDatabaseWrapper) -> bool:
         for other in map(connections.__getitem__, connections)
         if other.alias != connection.alias
     )
+
+
+def direct(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the session that the server of PostgreSQL, MySQL or MariaDB sees is the one that the driver opened."""
+    driver = connection.connection
+    with connection.cursor() as cursor:
+        # Not CONNECTION_ID() alone, which some proxies answer themselves.
+        asked = "pg_backend_pid()" if connection.vendor == "postgresql" else "CONNECTION_ID() + 0"
+        cursor.execute(f"SELECT {asked}")
+        number = int(cursor.fetchone()[0])
+    opened = driver.info.backend_pid if connection.vendor == "postgresql" else driver.thread_id()
+    return bool(number == opened)
 
 
 def process() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -77,4 +78,7 @@ if PROGRAM is not None:
             pooled = PooledShop(shop.database, tmp_path / "pooled", stack)
             pooled.port = port
             test_rolling_deploy.test_old_and_new_code_serve_together_until_the_columns_are_erased(pooled)
+            examined = json.loads(pooled.release("r3").manage("guard", "doctor", "--json").out)["examined"]
+            (pooler,) = (one for one in examined if one["name"] == "pooler")
+            assert pooler["says"].startswith("A connection pooler (such as pgbouncer) stands between")
         assert shop.database.query("SELECT DISTINCT session FROM guard_instance") == [("",)]

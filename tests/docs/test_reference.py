@@ -15,6 +15,7 @@ from django.dispatch import Signal
 
 import guard
 from guard import alerts, conf, signals
+from guard.commands.exits import Exit
 from guard.management.commands.guard import Command
 from tests.docs.pages import ROOT, Page, everything
 
@@ -128,3 +129,9 @@ def test_every_command_that_a_message_names_is_there() -> None:
     for path in Path(guard.__file__).parent.rglob("*.py"):
         for verb in re.findall(r"manage\.py guard ([a-z]+)", path.read_text()):
             assert verb in verbs(), f"{path}: {verb}"
+
+
+def test_every_exit_code_is_documented_with_what_it_means() -> None:
+    documented = dict(re.findall(r"^\| (\d+) \| (.+?) \| ", page("commands.md").text, re.MULTILINE))
+
+    assert documented == {str(int(code)): code.meaning for code in Exit}

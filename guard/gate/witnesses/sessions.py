@@ -158,7 +158,7 @@ def strangers(
     if connection.vendor == "sqlite":
         # Whoever has the file open is known to nobody.
         return None
-    if connection.vendor == "mysql" and not _sees_everybody(connection):
+    if connection.vendor == "mysql" and not sees_everybody(connection):
         return None
     known = {instance.session for instance in instances if instance.state is not rows.InstanceState.GONE}
     tags = {session.partition(" ")[0] for session in known} | {testimony.tag()}
@@ -178,7 +178,8 @@ def _belongs(connection: BaseDatabaseWrapper, session: Session, tags: set[str], 
     return f"{session.role}@{session.address}" in known
 
 
-def _sees_everybody(connection: BaseDatabaseWrapper) -> bool:
+def sees_everybody(connection: BaseDatabaseWrapper) -> bool:
+    """Whether this user of MySQL or MariaDB may see the sessions of others."""
     with connection.cursor() as cursor:
         cursor.execute("SHOW GRANTS")
         granted = " ".join(str(row[0]) for row in cursor.fetchall()).upper()

@@ -155,10 +155,11 @@ class Zygote:
         assert self._popen.stdout is not None
         assert self._popen.stdout.readline() == "ready\n"
 
-    def start(self, tree: Path, argv: Sequence[str], environ: Mapping[str, str]) -> Running:
-        """Start a script of a tree."""
+    def start(self, tree: Path, argv: Sequence[str], environ: Mapping[str, str], *, out: Path | None = None) -> Running:
+        """Start a script of a tree; its output, and errors, go to `out` where that is given (a terminal, a pipe)."""
         self._count += 1
-        out, err = self._directory / f"{self._count}.out", self._directory / f"{self._count}.err"
+        err = out or self._directory / f"{self._count}.err"
+        out = out or self._directory / f"{self._count}.out"
         conversation = socket.socket(socket.AF_UNIX)
         conversation.settimeout(300)
         conversation.connect(self._socket)
@@ -323,9 +324,9 @@ class Shop:
     def vendor(self) -> str:
         return self.database.vendor
 
-    def start(self, tree: Tree, *args: str, **environ: str) -> Running:
-        """Start `manage.py` of a release."""
-        return self.zygote.start(tree.path, ["manage.py", *args], self._environ(tree) | environ)
+    def start(self, tree: Tree, *args: str, out: Path | None = None, **environ: str) -> Running:
+        """Start `manage.py` of a release; see Zygote.start."""
+        return self.zygote.start(tree.path, ["manage.py", *args], self._environ(tree) | environ, out=out)
 
     def run(self, tree: Tree, *args: str, **environ: str) -> Done:
         """Run `manage.py` of a release to its end."""

@@ -43,10 +43,11 @@ def test_status_says_who_is_there_and_what_waits_for_what(shop: Shop, first: Tre
     said = shop.run(second, "guard", "status").ok().out
 
     name = second.migrations()[-1]
-    assert lines(said)[:5] == [
+    assert lines(said)[:6] == [
         "Database default (production)",
         "Instances:",
-        "  release r1, web: 2 live, 1 lost; last seen T",
+        "  RELEASE  WORKLOAD  LIVE  REFUSED  LOST  LAST SEEN",
+        "  r1       web          2        0     1  T",
         "Contract steps:",
         f"  shop_product.code: waiting (shop.{name}; slated T)",
     ]
@@ -146,7 +147,8 @@ def test_without_a_ledger_it_says_how_to_get_one(empty_shop: Shop, first: Tree, 
     done = empty_shop.run(first, "guard", *args).ok(1)
 
     assert done.err.strip() == (
-        "CommandError: Database default has no ledger yet: run `manage.py migrate --database default`."
+        "CommandError: Database default has no ledger yet, so guard knows nothing of it: run "
+        "`manage.py migrate --database default`."
     )
 
 

@@ -8,22 +8,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import DatabaseError
 
+from guard.commands import examine
 from guard.ledger import rows
 from guard.ledger.rows import InstanceState
 from guard.ledger.store import Ledger
 from guard.lint import configuration
 from tests.integration.ledger.harness import LEASE, NEW, OLD, Place, glimpse, registration, step
 
-#: What an application's role needs: what docs say, and no more.
-NEEDED = {
-    "guard_gate": "SELECT, UPDATE",
-    "guard_footprint": "SELECT, INSERT, UPDATE",
-    "guard_instance": "SELECT, INSERT, UPDATE",
-    "guard_step": "SELECT",
-    "guard_sighting": "SELECT, INSERT, UPDATE",
-    "guard_pulse": "SELECT, UPDATE",
-    "guard_alert": "SELECT, INSERT, UPDATE",
-}
+#: What an application's role needs: what `doctor` says, and no more.
+NEEDED = examine.RIGHTS
 
 
 class Role:

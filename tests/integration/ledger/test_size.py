@@ -9,6 +9,7 @@ from guard.gate.evidence import Taker
 from guard.ledger import store
 from guard.ledger.rows import InstanceState, StepKind
 from guard.schema.footprint import Footprint
+from tests.integration.commands.calling import answer, call
 from tests.integration.ledger.harness import LEASE, NEW, OLD, Place, counted, registration, step
 
 INSTANCES = 10_000
@@ -100,3 +101,29 @@ def test_a_verdict_over_ten_thousand_instances(each: Place) -> None:
     # However many there are, a verdict reads no more than it can say.
     assert 0 < len(found.sightings) <= store.SIGHTINGS_OF_A_KIND
     assert "new-code-not-seen" not in {blocker.code for blocker in decided.blockers}
+    say_all(each)
+
+
+def say_all(place: Place) -> None:
+    """What the commands show of it, with every instance alive."""
+    with place.ledger() as ledger:
+        later = ledger.now() + LEASE
+    alive = f"state = 'live', ended_at = NULL, expires_at = {later}, renewed_at = {later}"
+    place.query(f"UPDATE guard_instance SET {alive}")
+    took = []
+    for args, most in (
+        (("status",), 60),
+        (("instances", "--page", "200"), 60),
+        (("sightings",), 30),
+        (("sightings", "shop_item.old", "--page", "2"), 30),
+        (("why", "shop_item.old"), 60),
+    ):
+        began, busy = time.monotonic(), time.process_time()
+        said = call(place, *args)
+        took.append(f"{' '.join(args)} {time.monotonic() - began:.2f} s ({time.process_time() - busy:.2f} here)")
+        assert said.code == 0, said.err
+        # Grouped or paged: nobody reads 10,000 lines.
+        assert 1 < len(said.lines) <= most, said.out
+    print(f"{place.vendor}: {', '.join(took)}")
+    found = answer(place, "instances")
+    assert (found["total"], found["pages"]) == (INSTANCES + RELEASES + 1, 201)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from io import StringIO
 
 import pytest
+from django.core.management.base import OutputWrapper
 
-from guard.gate.status import judged_view, why_lines
+from guard.commands.screen import Screen
+from guard.commands.why import show
+from guard.gate.status import judged_view
 from guard.gate.verdict import NAMES, WITNESSES, Dependent, Evidence, Verdict, Waiver, decide
 from guard.ledger.rows import InstanceKind, InstanceState
 from tests.unit.gate.cases import DAY, EPOCH, HOUR, MINUTE, NOW, OLD, POLICY, evidence, gone, instance, lost, sighting
@@ -126,7 +130,9 @@ def judged(found: Evidence) -> Verdict:
 def why(found: Evidence) -> list[str]:
     users = [i for i in found.instances if i.digest == "old" and i.state is not InstanceState.GONE]
     view = judged_view(judged(found), users, found.sightings, found.now, keep_for=POLICY.keep_for)
-    return why_lines(view, found.now)
+    out = StringIO()
+    show(Screen(OutputWrapper(out)), view, found.now)
+    return out.getvalue().splitlines()
 
 
 def block(found: Evidence, number: int) -> tuple[str, list[str]]:
