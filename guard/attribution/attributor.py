@@ -6,14 +6,14 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from guard.attribution.glance import Glance
 from guard.attribution.lexer import LONGEST_NAME, Unreadable, clip, fold, fold_case, readings
 from guard.attribution.scan import NOT_UNDERSTOOD, Found, everything, scan
 from guard.attribution.structure import read, statements
-from guard.attribution.watchlist import Access, Touch, Watched, WatchList
+from guard.attribution.watchlist import CLEAR, Access, Touch, Watched, WatchList
 
 _NOTHING: tuple[Touch, ...] = ()
 
@@ -25,9 +25,8 @@ _MAX_ONCE = 2_000
 #: milliseconds of work.
 _MAX_READ = 64_000
 _MAX_TOKENS = 3_000
-#: Characters beyond which runs of placeholders are left out before a text is searched for names.
-_LONG = 500
-_RUN = "%s, " * 16
+#: Characters beyond which it pays to leave lists of placeholders out before anything else.
+_LONG = 120
 #: Times that a very long text may contain a slated table's name before it counts as naming it without a look at each.
 _MAX_LOOKS = 10_000
 #: Characters beyond which masking a text costs as much as reading it.
@@ -37,6 +36,12 @@ _ENTRY = 120
 
 # Their names are unique, so they would push everything else out of memory.
 _SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
+
+# What no name may have in it where lists of placeholders are left out before names are looked for.
+_OF_LISTS = frozenset("%(),")
+#: Lists of placeholders that are left out of one text, at most.
+_MAX_LISTS = 50
+_PLACES = "(" + "%s, " * 1_000
 
 # One placeholder stands for a list of them, one row for many, one branch of a CASE for those like it. What is left out
 # repeats what stands beside it and has no quote, no comment and no line break by which it could change how the rest is
@@ -79,7 +84,7 @@ class _Memory:
         self._lock = threading.Lock()
         # Finding the first key of a dictionary gets slower with each one that is deleted.
         self._order: deque[str] = deque()
-        self.answers: dict[object, tuple[Touch, ...]] = {}
+        self.answers: dict[str, tuple[Touch, ...]] = {}
 
     def put(self, text: str, answer: tuple[Touch, ...]) -> None:
         cost = _cost(text)
@@ -117,7 +122,7 @@ class Attributor:
         vendor: str,
         *,
         max_entries: int = 2000,
-        max_bytes: int = 1_000_000,
+        max_bytes: int = 800_000,
         columns: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
         self.watch = watch
@@ -127,9 +132,7 @@ class Attributor:
         self._texts = _Memory(max_entries - max_entries // 4, max_bytes - max_bytes // 4)
         self._shapes = _Memory(max_entries // 4, max_bytes // 4)
         self._once: set[int] = set()
-        #: What is remembered of a text, else None; raises TypeError for what cannot be hashed. With it, whoever asks
-        #: often saves a call.
-        self.seen: Callable[[object], tuple[Touch, ...] | None] = self._texts.answers.get
+        self.clear: list[str | None] = [None] * (CLEAR + 1)
         self._mask = _MASKS.get(vendor, _MASKS["mysql"])
         #: Folded table → folded column → its entries.
         self._tables: dict[str, dict[str, list[Watched]]] = {}
@@ -146,6 +149,8 @@ class Attributor:
         }
         #: For each table, a part of its name that every way of writing it contains.
         self._parts = tuple((_plain_part(table), table) for table in self._tables)
+        names = (name for entry in watch.entries for name in (entry.table, entry.column))
+        self._abridges = all(_OF_LISTS.isdisjoint(name) for name in names)
         #: Names may be written with escapes.
         self._escapes = vendor == "postgresql"
         #: What finds a table's name where it stands by itself.
@@ -159,24 +164,25 @@ class Attributor:
         if not self._watching:
             return _NOTHING
         try:
-            answer = self.seen(sql)
-            if answer is not None:
-                return answer
-        except Exception:  # an object that cannot be hashed, or compared
-            pass
-        try:
-            return self._attribute(sql)
+            text = sql if type(sql) is str else _text(sql)
+            if text is None:
+                return self._all(NOT_UNDERSTOOD)
+            # What differs in the lengths of its lists alone touches the same.
+            key = _abridged(text) if len(text) > _LONG and self._abridges else text
+            answer = self._texts.answers.get(key)
+            if answer is None:
+                return self._attribute(key)
+            if not answer and len(text) <= CLEAR and text.isascii():
+                self.clear[len(text)] = text
+            return answer
         except Exception:
             return self._all(NOT_UNDERSTOOD)
 
-    def _attribute(self, sql: object) -> tuple[Touch, ...]:
-        text = sql if type(sql) is str else _text(sql)
-        if text is None:
-            return self._all(NOT_UNDERSTOOD)
-        if text.startswith(_SAVEPOINTS) and len(text) < 200 and ";" not in text:
-            return _NOTHING
+    def _attribute(self, text: str) -> tuple[Touch, ...]:
         tables = self._named(text)
         if tables:
+            if text.startswith(_SAVEPOINTS) and len(text) < 200 and ";" not in text:
+                return _NOTHING
             answer = self._judge(text, tables)
             if len(text) <= _MAX_REMEMBERED:
                 self._texts.put(text, answer)
@@ -188,19 +194,16 @@ class Attributor:
             if len(once) >= _MAX_ONCE:
                 once.clear()
             once.add(key)
-        elif len(text) <= _MAX_REMEMBERED:
+        elif len(text) <= _MAX_REMEMBERED and not text.startswith(_SAVEPOINTS):
             self._texts.put(text, _NOTHING)
         return _NOTHING
 
     def _named(self, text: str) -> list[str]:
         """Slated tables that the text may name."""
-        if len(text) > _LONG:
-            # A comma stays, so that nothing is joined that was apart.
-            text = text.replace(_RUN, ",")
         folded = text.lower() if text.isascii() else fold_case(text)
-        found = [table for part, table in self._parts if part in folded]
         if self._escapes and 'u&"' in folded:
             return list(self._tables)
+        found = [table for part, table in self._parts if part in folded]
         return [table for table in found if self._stands(table, folded)] if found else found
 
     def _stands(self, table: str, folded: str) -> bool:
@@ -220,7 +223,7 @@ class Attributor:
 
     def _judge(self, text: str, tables: list[str]) -> tuple[Touch, ...]:
         given = len(text)
-        if "%s" in text:
+        if self._abridges and "%s" in text:
             text = _collapse(text)
         if len(text) > _MAX_READ:
             return self._all("too long", tables)
@@ -301,6 +304,40 @@ def _text(sql: object) -> str | None:
         return None
     text = as_string(None)
     return text if isinstance(text, str) else None
+
+
+def _abridged(text: str) -> str:
+    """The text with one placeholder for each list of them in parentheses, and one row for many; itself if it has none.
+
+    Quick, whatever the lengths. What is left out can be no part of a name, nor of anything else that a text's meaning
+    hangs on, wherever it stands.
+    """
+    at = text.find("(%s, ")
+    for _ in range(_MAX_LISTS):
+        if at < 0:
+            break
+        end = text.find(")", at)
+        if end < 0:
+            break
+        list_ = text[at:end]
+        if len(list_) & 3 != 3 or not (_PLACES.startswith(list_) or _is_list(list_)):
+            at = text.find("(%s, ", at + 1)
+            continue
+        end += 1
+        if text.startswith(", (", end):
+            row = f", {list_})"
+            found = text.rfind(row, end)
+            last = found + len(row)
+            if found >= 0 and text[end:last] == row * ((last - end) // len(row)):
+                end = last
+        text = f"{text[:at]}(%s){text[end:]}"
+        at = text.find("(%s, ", at)
+    return text
+
+
+def _is_list(text: str) -> bool:
+    """Whether it is an opening parenthesis with placeholders after it."""
+    return text == "(" + "%s, " * (len(text) // 4) + "%s"
 
 
 def _collapse(text: str) -> str:

@@ -21,6 +21,10 @@ class Reading:
         """Seconds from this reading to a later one, by the clock that counted most."""
         return max(now.monotonic - self.monotonic, now.boot - self.boot, now.wall - self.wall)
 
+    def age(self) -> float:
+        """Seconds from this reading to now, by the clock that counted most."""
+        return max(time.monotonic() - self.monotonic, steady() - self.boot, time.time() - self.wall)
+
 
 def steady() -> float:
     """Seconds on the steadiest clock that also counts suspended time."""

@@ -85,7 +85,7 @@ class Lease:
     def lapsed(self) -> bool:
         """Whether its lease has run out by any of the host's clocks; also where it never had one."""
         renewed = self._renewed
-        return renewed is None or renewed.elapsed(clock.read()) >= self._length
+        return renewed is None or renewed.age() >= self._length
 
     @property
     def interval(self) -> float:

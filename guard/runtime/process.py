@@ -28,7 +28,7 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 from django.db.backends.signals import connection_created
 
 from guard import conf
-from guard.attribution.watchlist import Touch
+from guard.attribution.watchlist import CLEAR, Touch
 from guard.ledger import connecting, rows, store
 from guard.runtime import bypass, hosting, testimony, watch
 from guard.runtime.grumble import grumble
@@ -320,10 +320,8 @@ class _Due:
     """
 
     def __init__(self, eye: watch.Eye) -> None:
+        self.clear: list[str | None] = [None] * (CLEAR + 1)
         self._eye = eye
-
-    def seen(self, sql: object) -> Sequence[Touch] | None:
-        return None
 
     def touches(self, sql: object) -> Sequence[Touch]:
         if _unattended():

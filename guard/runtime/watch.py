@@ -17,7 +17,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from guard import conf
-from guard.attribution.watchlist import Touch, Watched, WatchList
+from guard.attribution.watchlist import CLEAR, Touch, Watched, WatchList
 from guard.runtime.grumble import grumble
 from guard.runtime.sightings import Meaning, Sightings
 from guard.schema.footprint import Footprint
@@ -41,8 +41,9 @@ _quiet: ContextVar[bool] = ContextVar("guard_quiet", default=False)
 class Attribution(Protocol):
     """What says which slated things a statement touches."""
 
-    def seen(self, sql: object, /) -> Sequence[Touch] | None:
-        """What is remembered of a statement, else None. May raise for one that cannot be hashed."""
+    @property
+    def clear(self) -> list[str | None]:
+        """Texts that are known to touch nothing, see `watchlist.CLEAR`."""
 
     def touches(self, sql: object) -> Sequence[Touch]: ...
 
@@ -81,14 +82,16 @@ def _nothing() -> None:
 class Eye:
     """What one ledger's watch sees: shared by the connections of every thread to that database.
 
-    `attributor` is None while nothing is slated and nothing is due; that is all that the hot path looks at.
+    `attributor` is None while nothing is slated and nothing is due.
     """
 
-    __slots__ = ("alias", "attributor", "before_touch", "meanings", "news", "route", "sightings")
+    __slots__ = ("_attributor", "alias", "before_touch", "clear", "meanings", "news", "route", "sightings")
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self.attributor: Attribution | None
+        self._attributor: Attribution | None
+        #: All that the hot path looks at: what the attributor knows to be clear, None where there is no attributor.
+        self.clear: list[str | None] | None
         self.sightings: Sightings
         self.meanings: Mapping[tuple[str, str], Meaning]
         #: Where a statement outside any request comes from: "command:NAME", or empty.
@@ -98,6 +101,16 @@ class Eye:
         #: Called when the ledger should hear soon: of a stale touch, or of so many that the buffer fills.
         self.news: Callable[[], None]
         self.forget()
+
+    @property
+    def attributor(self) -> Attribution | None:
+        """What statements are held against."""
+        return self._attributor
+
+    @attributor.setter
+    def attributor(self, attributor: Attribution | None) -> None:
+        self._attributor = attributor
+        self.clear = None if attributor is None else attributor.clear
 
     def open(self, attributor: Attribution | None, watch: WatchList, footprint: Footprint, *, vendor: str = "") -> None:
         """Hold statements against this watch list from now on. `vendor` is Django's `connection.vendor`."""
@@ -122,7 +135,8 @@ class Eye:
     def record(self, sql: object, touches: Sequence[Touch], connection: BaseDatabaseWrapper) -> None:
         """Count a statement that is about to touch something slated, on a connection of the application's."""
         if not _quiet.get():
-            self.count(sql, touches)
+            # Two frames up, past the wrapper's look, is Django's.
+            self._count(sql, touches, sys._getframe(2))
             self.before_touch(connection)
             self.fail(touches)
 
@@ -142,9 +156,11 @@ class Eye:
 
     def count(self, sql: object, touches: Sequence[Touch]) -> None:
         """Count a statement, for whoever is two frames up."""
-        if _quiet.get():
-            return
-        site = call_site(sys._getframe(2)) or _awaiting_site()
+        if not _quiet.get():
+            self._count(sql, touches, sys._getframe(2))
+
+    def _count(self, sql: object, touches: Sequence[Touch], frame: FrameType) -> None:
+        site = call_site(frame) or _awaiting_site()
         if self.sightings.add(sql, touches, site, _route(self.route), self.meaning):
             self.news()
 
@@ -178,27 +194,35 @@ Wrapper = Callable[[Callable[..., Any], Any, Any, bool, dict[str, Any]], Any]
 
 
 def _wrapper(eye: Eye) -> Wrapper:
+    mark, last = passing, CLEAR
+
     def guard_watch(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        attributor = eye.attributor
-        if attributor is None:
-            return execute(sql, params, many, context)
-        try:
+        clear = eye.clear
+        if clear is not None:
             try:
-                touches = attributor.seen(sql)
+                if clear[len(sql) & last] != sql:
+                    _look(eye, sql, context)
+            except StopWork:
+                raise
             except Exception:
-                touches = None
-            if touches is None:
-                touches = attributor.touches(sql)
-            if touches:
-                eye.record(sql, touches, context["connection"])
-        except StopWork:
-            raise
-        except Exception:
-            grumble("watch", "a statement could not be held against the watch list.", traceback=True)
-        passing[0] = sql
+                # It is no text.
+                _look(eye, sql, context)
+            mark[0] = sql
         return execute(sql, params, many, context)
 
     return guard_watch
+
+
+def _look(eye: Eye, sql: object, context: dict[str, Any]) -> None:
+    try:
+        attributor = eye.attributor
+        touches = () if attributor is None else attributor.touches(sql)
+        if touches:
+            eye.record(sql, touches, context["connection"])
+    except StopWork:
+        raise
+    except Exception:
+        grumble("watch", "a statement could not be held against the watch list.", traceback=True)
 
 
 _eyes: dict[str, Eye] = {}
@@ -309,11 +333,12 @@ def call_site(frame: FrameType | None) -> str:
 
     Empty where no such frame is on the stack.
     """
+    known = _known_files
     while frame is not None:
-        filename = frame.f_code.co_filename
-        framework = _known_files.get(filename)
-        if framework is None:
-            framework = _new_file(filename)
+        try:
+            framework = known[frame.f_code.co_filename]
+        except KeyError:
+            framework = _new_file(frame.f_code.co_filename)
         if not framework:
             return _site(frame)
         frame = frame.f_back

@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 from guard.attribution import Attributor, Watched, WatchList
-from guard.attribution.attributor import _Memory
+from guard.attribution.attributor import _abridged, _Memory
 
 WATCH = WatchList(1, (Watched("book", "status", ()), Watched("author", "name", ())))
 
@@ -63,6 +63,61 @@ def test_what_came_first_is_forgotten_first() -> None:
         memory.put(text, ())
 
     assert list(memory.answers) == ["b", "c"]
+
+
+def many(item: str, count: int) -> str:
+    return ", ".join([item] * count)
+
+
+LONG = " AND ".join(f"x.column_{number} = 1" for number in range(9))
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"{LONG} IN ({many('%s', 2)})", f"{LONG} IN (%s)"),
+        (f"{LONG} IN ({many('%s', 3_000)}) AND y IN ({many('%s', 7)}) z", f"{LONG} IN (%s) AND y IN (%s) z"),
+        (f"{LONG} VALUES {many('(%s, %s)', 40)} RETURNING id", f"{LONG} VALUES (%s) RETURNING id"),
+        (f"{LONG} VALUES {many('(%s, %s)', 4)}, (%s, status)", f"{LONG} VALUES (%s), (%s, status)"),
+        (f"{LONG} VALUES (%s, %s), (status) x (%s, %s)", f"{LONG} VALUES (%s), (status) x (%s)"),
+        (f"{LONG} VALUES (%s, %s), (%s, 1), (%s, %s)", f"{LONG} VALUES (%s), (%s, 1), (%s)"),
+        (f"{LONG} (%s, 1), (%s, NULL), (%s, %%)", f"{LONG} (%s, 1), (%s, NULL), (%s, %%)"),
+        (f"{LONG} (%s, status, %s), (%s, %s", f"{LONG} (%s, status, %s), (%s, %s"),
+        (f"{LONG} (%s), (%s)", f"{LONG} (%s), (%s)"),
+    ],
+)
+def test_lists_of_placeholders_are_left_out_and_nothing_else(text: str, left: str) -> None:
+    assert _abridged(text) == left
+
+
+def test_texts_that_differ_in_the_lengths_of_lists_are_told_alike() -> None:
+    attributor = Attributor(WATCH, "postgresql")
+    for number in range(2, 400):
+        assert attributor.touches(f"SELECT id FROM chapter WHERE {LONG} IN ({many('%s', number)})") == ()
+        assert attributor.touches(f"SELECT status FROM book WHERE {LONG} IN ({many('%s', number)})") != ()
+
+    assert remembered(attributor) < 10
+
+
+@pytest.mark.parametrize("name", ["a(%s, %s)", "x, y", "%s"])
+def test_lists_stay_where_a_slated_name_may_be_one(name: str) -> None:
+    quoted = name.replace("%", "%%")
+    for table, column in (("book", name), (name, "status")):
+        attributor = Attributor(WatchList(1, (Watched(table, column, ()),)), "sqlite")
+        sql = f'SELECT "{column}" FROM "{table}" WHERE {LONG}'.replace(name, quoted)
+        assert attributor.touches(sql) != ()
+        assert attributor.touches(sql.replace(quoted, name)) != ()
+
+
+def test_what_is_known_to_be_clear_is_bounded() -> None:
+    attributor = Attributor(WATCH, "sqlite")
+    for size in range(1_200):
+        for _ in range(3):
+            attributor.touches(f"SELECT {'x' * size}")
+
+    held = [text for text in attributor.clear if text is not None]
+    assert 1_000 < len(held) <= len(attributor.clear) == 1_024
+    assert sum(map(len, held)) < 550_000
 
 
 @pytest.mark.parametrize(

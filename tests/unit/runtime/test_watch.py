@@ -16,7 +16,7 @@ from django.urls import ResolverMatch
 
 from guard import testing
 from guard.attribution import Attributor
-from guard.attribution.watchlist import Access, Touch, Watched, WatchList
+from guard.attribution.watchlist import CLEAR, Access, Touch, Watched, WatchList
 from guard.runtime import grumble, watch
 from guard.schema.footprint import Column, Footprint
 
@@ -29,8 +29,7 @@ SELECT = "SELECT old FROM stock_item"
 class Broken:
     """An attributor with a bug."""
 
-    def seen(self, sql: object) -> Sequence[Touch] | None:
-        raise RuntimeError("another bug in guard")
+    clear: list[str | None] = [None] * (CLEAR + 1)
 
     def touches(self, sql: object) -> Sequence[Touch]:
         raise RuntimeError("a bug in guard")
@@ -95,6 +94,16 @@ def test_a_rolled_back_statement_is_counted(eye: watch.Eye) -> None:
     assert Access.WRITE in {access for access, *_ in counted(eye)}
 
 
+def test_a_touch_is_counted_beside_a_clear_text_of_the_same_length(eye: watch.Eye) -> None:
+    clear = SELECT.replace("old", "id ")
+    for _ in range(3):
+        run(clear)
+    assert eye.clear is not None
+    assert eye.clear[len(SELECT)] == clear
+    run(SELECT)
+    assert [(access, count) for access, count, _, _ in counted(eye)] == [(Access.READ, 1)]
+
+
 def test_quiet_statements_are_not_counted(eye: watch.Eye) -> None:
     with watch.quiet():
         run(SELECT)
@@ -146,8 +155,7 @@ def test_only_the_end_of_a_refused_command_gets_through(eye: watch.Eye) -> None:
         pass
 
     class Ending:
-        def seen(self, sql: object) -> Sequence[Touch] | None:
-            return None
+        clear: list[str | None] = [None] * (CLEAR + 1)
 
         def touches(self, sql: object) -> Sequence[Touch]:
             raise Stop
