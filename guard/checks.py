@@ -205,7 +205,7 @@ class _Pending:
         self.recorded = frozenset(executor.loader.applied_migrations)
         self.nothing_applied = not any(app != "guard" for app, _ in self.recorded)
         self.plan = [
-            migration
+            phases_plan.unfolded(migration)
             for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())
             if migration.app_label != "guard"
         ]

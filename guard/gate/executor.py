@@ -238,7 +238,9 @@ def _forwards(
 ) -> ProjectState:
     everything = set(executor.loader.graph.leaf_nodes()) <= set(targets)
     before = state if state is not None else _project_state(executor, applied=True)
-    migrations = [migration for migration, _ in plan]
+    migrations = [phases_plan.unfolded(migration) for migration, _ in plan]
+    if fake_initial:
+        before, migrations = _without_those_there(executor, before, migrations)
     judged = phases_plan.judge_plan(
         migrations,
         before,
@@ -269,6 +271,21 @@ def _forwards(
     out.lines(messages.after_migrate(session, list(held.values()), attempts))
     _answer(session, held, targets)
     return result
+
+
+def _without_those_there(
+    executor: MigrationExecutor, before: ProjectState, migrations: Sequence[Migration]
+) -> tuple[ProjectState, list[Migration]]:
+    """The plan without what `--fake-initial` only records: deployed code uses what those migrations have made."""
+    left = []
+    state = before.clone()
+    for migration in migrations:
+        there, _ = executor.detect_soft_applied(None, migration)
+        if there:
+            state = migration.mutate_state(state, preserve=False)
+        else:
+            left.append(migration)
+    return state, left
 
 
 def _run_with(session: Session, executor: MigrationExecutor, run: Callable[[], ProjectState]) -> ProjectState:
@@ -332,7 +349,8 @@ def _apply_migration(
     def run(state: ProjectState, migration: Migration, **options: Any) -> ProjectState:
         key = _key(migration)
         held = session.whole.get(key)
-        stand_in = session.stand_ins.get(key, migration)
+        # Unfolded, it reaches the database by operations that can be watched.
+        stand_in = session.stand_ins.get(key) or phases_plan.unfolded(migration)
         _record(session, stand_in)
         patience.make_patient(stand_in.operations, session.config, session.report, _Out(executor).line)
         if session.copies is not None:
@@ -445,7 +463,7 @@ def _backwards_refusals(executor: MigrationExecutor, plan: Plan, ledger: Ledger,
             state = migration.mutate_state(state, preserve=False)
     refusals = _given_back_too_early(unapplying, ledger, fleet)
     for judgement in phases_plan.judge_backwards(
-        [migration for migration, _ in plan], states, connection=executor.connection
+        [phases_plan.unfolded(migration) for migration, _ in plan], states, connection=executor.connection
     ):
         for target in judgement.takes:
             users = [
@@ -478,7 +496,8 @@ def _unapply_migration(
         return wrapped(*args, **kwargs)
 
     def run(state: ProjectState, migration: Migration, **options: Any) -> ProjectState:
-        stand_in = with_operations(migration, list(_backwards_stand_ins(migration, state, session)))
+        plain = phases_plan.unfolded(migration)
+        stand_in = with_operations(plain, list(_backwards_stand_ins(plain, state, session)))
         _record(session, stand_in)
         result = wrapped(state, stand_in, **options)
         _void(session, migration)

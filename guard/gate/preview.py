@@ -54,7 +54,7 @@ def collect_sql(
         return wrapped(list(plan))
     lines: list[str] = []
     for migration, _ in plan:
-        lines += _Preview(migration, loader, config).lines(wrapped)
+        lines += _Preview(phases_plan.unfolded(migration), loader, config).lines(wrapped)
     return lines
 
 

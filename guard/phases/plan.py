@@ -101,6 +101,63 @@ def _judge_plan(
     return found, walk.end
 
 
+def unfolded(migration: Migration) -> Migration:
+    """The migration with each SeparateDatabaseAndState whose halves say the same as the operations that these are.
+
+    Nothing else tells the two apart, and what stands alone can run in two steps. Operations that only the state half
+    has may follow; what reaches the database alone and changes no state (RunPython, RunSQL) may stand anywhere.
+    """
+    operations: list[Operation] = []
+    for operation in migration.operations:
+        operations += _unfolded(operation) or [operation]
+    if len(operations) == len(migration.operations):
+        # Each gave one: perhaps itself.
+        same = all(a is b for a, b in zip(operations, migration.operations, strict=True))
+        if same:
+            return migration
+    found = copy.copy(migration)
+    found.__dict__["operations"] = operations
+    return found
+
+
+def _unfolded(operation: Operation) -> list[Operation]:
+    """What a SeparateDatabaseAndState comes to, or nothing where its halves differ."""
+    if type(operation) is not ops.SeparateDatabaseAndState or hasattr(operation, "guard_phase"):
+        return []
+    state = list(operation.state_operations)
+    found: list[Operation] = []
+    for each in operation.database_operations:
+        silent = type(each) is ops.RunPython or (type(each) is ops.RunSQL and not each.state_operations)
+        if not silent:
+            if not state or not _alike(each, state.pop(0)):
+                return []
+            # What is nested there is unfolded too: it is the same on either side.
+            found += _unfolded(each) or [each]
+        else:
+            found.append(each)
+    if not any(type(each) not in (ops.RunPython, ops.RunSQL) for each in found):
+        # Nothing that could be split.
+        return []
+    return [*found, *([ops.SeparateDatabaseAndState(state_operations=state)] if state else [])]
+
+
+def _alike(one: Operation, other: Operation) -> bool:
+    return type(one) is type(other) and repr(_written(one)) == repr(_written(other))
+
+
+def _written(value: Any) -> Any:
+    """An operation, or a part of one, as a migration file has it."""
+    if hasattr(value, "deconstruct") and not isinstance(value, type):
+        made = value.deconstruct()
+        # A field says its name first.
+        return _written(made[1:] if isinstance(value, models.Field) else made)
+    if isinstance(value, dict):
+        return sorted((key, _written(one)) for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return [_written(one) for one in value]
+    return value
+
+
 #: Position of a migration in the plan, and of an operation in it.
 _At: TypeAlias = tuple[int, int]
 

@@ -174,14 +174,14 @@ class Deploy:
 
     # With guard
 
-    def migrate(self, count, *, release=None, fake=False):
+    def migrate(self, count, *, release=None, fake=False, fake_initial=False):
         """Run `migrate` to the first `count` migrations, by the code of the release that has `release` of them."""
         release = len(self.migrations) if release is None else release
         executor = MigrationExecutor(self.connection)
         executor.loader = _Loader(self.connection, self.migrations[: max(count, release)])
         target = (self.app, self.migrations[count - 1].name if count else None)
         with self._as(release), self._listening(executor):
-            executor.migrate([target], fake=fake)
+            executor.migrate([target], fake=fake, fake_initial=fake_initial)
 
     @contextmanager
     def _as(self, count):

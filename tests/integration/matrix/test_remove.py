@@ -30,6 +30,11 @@ def remove(*names):
     return [m.RemoveField("item", name) for name in names]
 
 
+def both(*operations, first=(), more=()):
+    """The same in the database and in the state; `first` in the database alone, `more` in the state alone."""
+    return m.SeparateDatabaseAndState([*first, *operations], [*operations, *more])
+
+
 def removing(field, *base, **kwargs):
     return Case([*base, item(("x", field))], [remove("x")], **kwargs)
 
@@ -200,6 +205,37 @@ CASES = {
             )
         ],
         [remove("low")],
+        outcome="held",
+    ),
+    "with the database and the state apart": Case(
+        [PARENT, item(("x", models.IntegerField()), ("up", fk()), unique_together={("title", "x")})],
+        [
+            [
+                both(
+                    m.AlterUniqueTogether("item", set()),
+                    *remove("x"),
+                    m.AddField("item", "z", char(default="z")),
+                    first=(m.RunPython(m.RunPython.noop, m.RunPython.noop),),
+                    more=(m.AlterModelOptions("item", {"verbose_name": "thing"}),),
+                ),
+                both(*remove("up")),
+            ]
+        ],
+    ),
+    "of the state alone": Case(
+        [item(("x", models.IntegerField(null=True)))],
+        [[m.SeparateDatabaseAndState(state_operations=remove("x"))]],
+    ),
+    "with another state than the database's": Case(
+        [item(("x", models.IntegerField()))],
+        [
+            [
+                m.SeparateDatabaseAndState(
+                    database_operations=remove("x"),
+                    state_operations=[m.AlterModelOptions("item", {"verbose_name": "thing"}), *remove("x")],
+                )
+            ]
+        ],
         outcome="held",
     ),
     "in several migrations": Case(
