@@ -5,18 +5,25 @@ a line, as JSON, and answers each with one line:
 
     {"directory": …, "environ": {…}, "arguments": […], "output": FILE, "input": TEXT}    → {"code": …}
     {…, "stay": true}                                                                   → {"pid": …}
+    {…, "columns": 80}: on a terminal that is so wide                                   → {"code": …}
     {"stop": PID, "signal": 2}                                                          → {"code": …}
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib
 import json
 import os
+import pty
 import runpy
 import signal
+import struct
 import sys
+import termios
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn
 
 MODULES = (
@@ -30,7 +37,7 @@ MODULES = (
 )
 
 
-def _become(request: dict[str, Any]) -> NoReturn:
+def _become(request: dict[str, Any], terminal: int | None) -> NoReturn:
     """The child: run manage.py, and end as it ends."""
     code: Any = 0
     try:
@@ -38,13 +45,15 @@ def _become(request: dict[str, Any]) -> NoReturn:
         os.chdir(request["directory"])
         os.environ.clear()
         os.environ.update(request["environ"])
-        given, taken = os.pipe()
-        os.write(taken, request.get("input", "").encode())
-        os.close(taken)
-        os.dup2(given, 0)
-        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        if terminal is None:
+            given, taken = os.pipe()
+            os.write(taken, request.get("input", "").encode())
+            os.close(taken)
+            output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        else:
+            given = output = terminal
+        for own, of in ((0, given), (1, output), (2, output)):
+            os.dup2(of, own)
         # As on a terminal, where what is said and what went wrong come in order.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         sys.argv = ["manage.py", *request["arguments"]]
@@ -66,13 +75,35 @@ _staying: set[int] = set()
 def _answer(request: dict[str, Any]) -> dict[str, int]:
     if "stop" in request:
         return {"code": _stop(request["stop"], request["signal"])}
+    screen, terminal = _terminal(request["columns"]) if "columns" in request else (None, None)
     pid = os.fork()
     if pid == 0:
-        _become(request)
+        _become(request, terminal)
+    if screen is not None and terminal is not None:
+        os.close(terminal)
+        Path(request["output"]).write_bytes(_shown(screen))
     if request.get("stay"):
         _staying.add(pid)
         return {"pid": pid}
     return {"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}
+
+
+def _terminal(columns: int) -> tuple[int, int]:
+    """A terminal: what somebody sees of it, and what a program writes to."""
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    return screen, terminal
+
+
+def _shown(screen: int) -> bytes:
+    """All that is written to a terminal until nobody has it any more."""
+    parts = []
+    # Linux says that the other end is gone by an error.
+    with contextlib.suppress(OSError):
+        while part := os.read(screen, 65_536):
+            parts.append(part)
+    os.close(screen)
+    return b"".join(parts)
 
 
 def _stop(pid: int, number: int) -> int:

@@ -104,8 +104,8 @@ class Stage:
         #: By release: process and port.
         self.servers: dict[str, tuple[int, int]] = {}
 
-    def run(self, command: str, given: str = "") -> Ran:
-        """Run one line of a page: `NAME=value … python manage.py …`, with what is piped into it."""
+    def run(self, command: str, *, columns: int | None = None) -> Ran:
+        """Run one line of a page: `NAME=value … python manage.py …`; on a terminal that is so wide, if it says so."""
         environ, words = self.parsed(command)
         if words[1:3] == ["-m", "pip"]:
             project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -113,8 +113,13 @@ class Stage:
             return Ran(command, 0, "")
         output = self._output()
         assert words[:2] == ["python", "manage.py"], f"this cannot be run here: {command}"
+        terminal = {}
+        if columns is not None:
+            # It is the terminal that says how wide it is.
+            environ = {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
+            environ["TERM"], terminal = "xterm-256color", {"columns": columns}
         answer = self._nursery.ask(
-            directory=str(self.directory), environ=environ, arguments=words[2:], output=str(output), input=given
+            directory=str(self.directory), environ=environ, arguments=words[2:], output=str(output), **terminal
         )
         return Ran(command, answer["code"], output.read_text())
 
