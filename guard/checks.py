@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.db import DatabaseError, connections, router
 from django.db.migrations.exceptions import BadMigrationError, NodeNotFoundError
@@ -57,7 +58,7 @@ def check_installation(app_configs: Sequence[AppConfig] | None, **_: Any) -> lis
                 id="guard.W002",
             )
         )
-    return [*found, *configuration.middleware(), *configuration.environment(), *configuration.names()]
+    return [*found, *_tenants(), *configuration.middleware(), *configuration.environment(), *configuration.names()]
 
 
 @register(TAG, deploy=True)
@@ -92,6 +93,20 @@ def _unguarded(alias: str) -> bool:
     if not connecting.can_guard(connection) or router.allow_migrate(alias, "guard"):
         return False
     return any(router.allow_migrate(alias, app) for app, _ in declared.migrations_on_disk() if app != "guard")
+
+
+def _tenants() -> list[CheckMessage]:
+    """Whether django-tenants keeps guard out of the tenants' schemas, and thereby out of their migrations."""
+    tenants = getattr(settings, "TENANT_APPS", None)
+    if tenants is None or {"guard", "guard.apps.GuardConfig"}.intersection(tenants):
+        return []
+    return [
+        Error(
+            "TENANT_APPS keeps guard's ledger out of the tenants' schemas: their migrations run unguarded.",
+            hint=documented("guard.E004", 'Add "guard" to TENANT_APPS too.'),
+            id="guard.E004",
+        )
+    ]
 
 
 def _check_database(alias: str, config: conf.Config) -> list[CheckMessage]:

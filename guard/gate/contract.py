@@ -205,6 +205,8 @@ class Contractor:
             current = self.ledger.step(step.id)
             if current is None or current.version != step.version:
                 raise Conflict(f"The contract step for {step.target} changed meanwhile.")
+            if (there := elsewhere(self.ledger, current)) is not None:
+                raise Conflict(there)
             decided = self._decide(evidence.gather_locked(self.ledger, current, self.me), unsafe=unsafe)
             if not decided.clear:
                 return None, decided
@@ -734,6 +736,27 @@ def contractor(alias: str, config: conf.Config | None = None, me: evidence.Taker
     """A Contractor for an alias, on a private connection of its own."""
     with connecting.private(alias) as connection:
         yield Contractor(connection, config or conf.strict(), me or taker(alias))
+
+
+def elsewhere(ledger: Ledger, step: rows.Step) -> str | None:
+    """Why nothing is to be decided about a step here: its table is in another schema than this connection looks at.
+
+    None where it is in this one. Of one alias, a project may switch the `search_path` while it runs.
+    """
+    here = ledger.schema()
+    if here == step.schema:
+        return None
+    schema, own = (f"schema {name!r}" if name else "the schema of guard's tables" for name in (step.schema, here))
+    return (
+        f"{step.target} is in {schema}, and a connection of guard's own to database {ledger.connection.alias} looks at "
+        f"{own}: run the command with a search_path for that schema."
+    )
+
+
+def out_of_reach(alias: str, step: rows.Step) -> str | None:
+    """The same of a connection of guard's own to this alias, which does not see what the project has switched to."""
+    with connecting.private(alias) as connection:
+        return elsewhere(Ledger(connection), step)
 
 
 def settle_on(connection: BaseDatabaseWrapper) -> None:

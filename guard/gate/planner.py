@@ -33,7 +33,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from guard import conf
-from guard.gate import evidence, messages, verdict
+from guard.gate import contract, evidence, messages, verdict
 from guard.gate.copies import Copies
 from guard.ledger import protocol, rows
 from guard.ledger.store import Conflict, Ledger
@@ -374,6 +374,9 @@ class Planner:
         fleet = dataclasses.replace(self.fleet, now=self.ledger.now())
         decided = verdict.decide(evidence.gather(self.ledger, step, fleet, self.session.me), self.policy)
         if decided.clear:
+            connection = self.ledger.connection
+            if connection.vendor == "postgresql" and (there := contract.out_of_reach(connection.alias, step)):
+                return Held(key, (there,), None, makes)
             self.session.whole[key] = step
             return None
         return Held(key, tuple(messages.contracts(judgement)), None, makes, decided)

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from django.test import override_settings
 
 import guard
-from guard import conf
+from guard import checks, conf
 from tests.integration.gate.fixtures import FIRST, adding, on_sqlite, without
 from tests.integration.gate.harness import Done, Shop, Tree, Trees, entry, migration
 
@@ -73,6 +74,15 @@ def test_e004_a_router_keeps_the_ledger_out_of_a_database_that_gets_migrations(s
     done = check(shop, first, ROUTERS='["routers.Router"]')
 
     assert (done.code, ids(done)) == (1, ["E004"])
+
+
+@pytest.mark.parametrize(("tenants", "found"), [(["shop"], True), (["shop", "guard"], False), (None, False)])
+def test_e004_tenants_schemas_get_migrations_without_a_ledger(tenants: list[str] | None, found: bool) -> None:
+    with override_settings(GUARD={"RELEASE": "tests"}, TENANT_APPS=tenants):
+        said = [message for message in checks.check_installation(None) if message.id == "guard.E004"]
+
+    assert bool(said) is found
+    assert all("TENANT_APPS" in str(message.msg) for message in said)
 
 
 def _nowhere(shop: Shop) -> str:

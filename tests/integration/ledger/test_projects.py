@@ -15,7 +15,7 @@ from guard.gate.contract import Contractor, Outcome
 from guard.gate.orders import Desk, Refused
 from guard.ledger import connecting, orders, retention
 from guard.ledger.rows import InstanceKind, InstanceState, Step, StepKind, StepState
-from guard.ledger.store import Ledger
+from guard.ledger.store import Conflict, Ledger
 from guard.schema.footprint import Footprint
 from tests.integration.ledger.harness import CONFIG, LEASE, NEW, OLD, Place, desk, glimpse, registration, step, turned
 
@@ -244,3 +244,64 @@ def test_a_seal_in_another_schema_is_left_to_whoever_sees_its_table(postgres: Pl
 
         assert second.gate.settle() == ()
         assert [s.state for s in first.gate.settle()] == [StepState.WAITING]
+
+
+# One alias whose search_path is switched
+
+
+@contextmanager
+def switched(place: Place, path: str) -> Iterator[Desk]:
+    """The gate on a connection that a project has switched to a tenant's schema, as for a request."""
+    with desk(place) as at:
+        with at.gate.connection.cursor() as cursor:
+            cursor.execute(f"SET search_path TO {path}")
+        yield at
+
+
+def test_what_a_switched_path_slates_is_watched_everywhere_and_taken_where_its_table_is(
+    postgres: Place, tenants: tuple[str, str]
+) -> None:
+    with switched(postgres, "one, public") as one, switched(postgres, "two, public") as two, desk(postgres) as usual:
+        steps = [slated(one), slated(two)]
+        assert [s.schema for s in steps] == ["one", "two"]
+
+        old = usual.ledger.register(registration("old"), OLD, lease=LEASE)
+        # One entry for each schema: the text of a statement names none.
+        assert [(w.table, w.column) for w in old.watch.entries] == [("shop_item", "old")] * 2
+        usual.ledger.beat("old", lease=LEASE, watched_epoch=2, flush_no=1, glimpses=[glimpse()])
+        for at, about in ((one, steps[0]), (two, steps[1])):
+            assert {b.code for b in at.gate.judge(about).blockers} >= {"live-instances"}
+            assert [s.count for s in at.ledger.sightings(about.table, about.column)] == [1]
+
+        usual.ledger.leave("old")
+        usual.ledger.register(registration("new", release="r2"), NEW, lease=LEASE)
+        usual.ledger.update("sighting", {"last_at": 1.0}, "count = 1", [])
+        # A connection of guard's own looks where the alias does by itself, and decides nothing about another schema.
+        assert usual.gate.due() == ()
+        for about in steps:
+            assert {b.code for b in usual.gate.judge(about).blockers} == {"not-applied"}
+            with pytest.raises(Conflict, match=f"is in schema '{about.schema}'"):
+                usual.gate._seal(about, "token", "")
+        assert one.gate.take(steps[0]).outcome is Outcome.ASIDE
+        assert two.gate.ddl.facts("shop_item", "old") is not None
+        assert usual.ledger.register(registration("late"), OLD, lease=LEASE).state is InstanceState.REFUSED
+
+
+def test_a_ledger_in_a_tenants_schema_in_which_nobody_registers_is_never_clear(
+    postgres: Place, tenants: tuple[str, str]
+) -> None:
+    """As django-tenants migrates: without the public schema in the path, and guard's tables in the tenant's own."""
+    tables = [name for (name,) in postgres.query("SELECT tablename FROM pg_tables WHERE tablename LIKE 'guard\\_%'")]
+    for table in tables:
+        postgres.query(f"CREATE TABLE one.{table} (LIKE public.{table} INCLUDING ALL)")
+    with switched(postgres, "one") as one, desk(postgres) as usual:
+        one.ledger.make_gate(fresh=False)
+        usual.ledger.register(registration("old"), OLD, lease=LEASE)
+        usual.ledger.leave("old")
+        usual.ledger.register(registration("new", release="r2"), NEW, lease=LEASE)
+
+        about = slated(one)
+
+        assert (about.schema, usual.ledger.steps(everybodys=True)) == ("", ())
+        assert one.gate.take(about).outcome is Outcome.BLOCKED
+        assert {b.code for b in one.gate.judge(about).blockers} == {"new-code-not-seen", "old-code-never-seen"}
