@@ -140,6 +140,7 @@ class Contractor:
         #: Hears how far a step's long work has come.
         self.progress: Callable[[rows.Step, fill.Progress], None] = lambda step, progress: None
         self.ddl: Ddl = ddl_for(connection, self._execute)
+        self.ddl.lock_timeout = config.lock_timeout
 
     def _execute(self, sql: str, params: Sequence[Any] | None) -> None:
         said = sql

@@ -98,6 +98,8 @@ class Ddl(abc.ABC):
     def __init__(self, connection: BaseDatabaseWrapper, execute: Execute) -> None:
         self.connection = connection
         self.execute = execute
+        #: Seconds for which a statement of guard's own may stand in the line for a table.
+        self.lock_timeout = 0.2
         #: What has not been done in an instant, and what that meant: sentences for people.
         self.remarks: list[str] = []
 

@@ -11,6 +11,7 @@ from django.db import DatabaseError
 
 from guard.steps import fill
 from guard.steps.ddl.base import ColumnFacts, Ddl, ForeignKey, LocksWriters
+from guard.steps.locks import is_timeout
 
 #: From the cheapest on: what is asked of the server, and what it means where a cheaper way is not to be had.
 _WAYS = {
@@ -28,6 +29,9 @@ _WAYS = {
 
 #: ER_ALTER_OPERATION_NOT_SUPPORTED, and the same with a reason.
 _NOT_SO = (1845, 1846)
+
+#: ER_STATEMENT_TIMEOUT.
+_OUT_OF_TIME = 1969
 
 _LIMITED = re.compile(r"text|blob|json|geometry|point|polygon", re.IGNORECASE)
 
@@ -204,14 +208,14 @@ class MysqlDdl(Ddl):
 
         Raises LocksWriters where it has none that lets the writers of a large table go on.
         """
-        statement = f"ALTER TABLE {self.quote(table)}{self._nowait} {change}"
+        statement = f"ALTER TABLE {self.quote(table)} {change}"
         if not self._private:
             self.execute(statement, None)
             return
         reason = ""
         for way, means in _WAYS[self._mariadb]:
             try:
-                self.execute(f"{statement}, {way}", None)
+                self._alter_in_time(table, f"{change}, {way}", waits=not means)
             except DatabaseError as error:
                 if error.args[:1] not in [(code,) for code in _NOT_SO]:
                     raise
@@ -226,18 +230,39 @@ class MysqlDdl(Ddl):
                 f"was changed. At a quiet time, or with a tool for online schema changes, run: {statement}; "
                 "guard notes that it has been done"
             )
-        self.execute(statement, None)
+        self._alter_in_time(table, change, waits=False)
         self.remarks.append(f"Writers of {table} waited while it was rebuilt: {reason}")
+
+    def _alter_in_time(self, table: str, change: str, *, waits: bool) -> None:
+        """Alter a table whose lock is to be had now, or where it `waits`, within the lock timeout.
+
+        A waiting ALTER stalls every reader behind it. But where one reader follows the other, a moment without any
+        never comes by itself: then it must stand in the line, for as long as the readers behind it can bear. A
+        statement's time is limited only where its work takes none.
+        """
+        quoted = self.quote(table)
+        if not self._mariadb:
+            # MySQL knows neither, and waits lock_wait_timeout.
+            self.execute(f"ALTER TABLE {quoted} {change}", None)
+            return
+        try:
+            self.execute(f"ALTER TABLE {quoted} NOWAIT {change}", None)
+        except DatabaseError as error:
+            if not waits or not is_timeout(error):
+                raise
+            try:
+                self.execute(
+                    f"SET STATEMENT max_statement_time = {self.lock_timeout:f} FOR ALTER TABLE {quoted} {change}", None
+                )
+            except DatabaseError as interrupted:
+                if interrupted.args[:1] != (_OUT_OF_TIME,):
+                    raise
+                raise error from interrupted
 
     @property
     def _private(self) -> bool:
         """Whether it is guard's own connection, in a contract step; else a migration runs on it, as Django would."""
         return getattr(self.connection, "guard_private", False)
-
-    @property
-    def _nowait(self) -> str:
-        # A waiting ALTER stalls every reader behind it; MySQL knows no NOWAIT here and waits lock_wait_timeout.
-        return " NOWAIT" if self._mariadb and self._private else ""
 
     def _indexes(self, table: str, column: str) -> list[str]:
         return [
