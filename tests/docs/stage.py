@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sampleapp.stage.processes import SAMPLEAPP, TimedOut, free_port, request, until
+from tests import patience
 from tests.docs.pages import ROOT, Block
 
 #: What differs from run to run, and what stands for it in a comparison.
@@ -54,6 +55,8 @@ class Nursery:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.docs.nursery"],
             cwd=ROOT,
+            # Its children take the time that they need to leave: one that is cut short is lost, and pages say otherwise.
+            env=os.environ | {"PYTHONPATH": str(patience.DIRECTORY)} | patience.environ(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -135,9 +138,8 @@ class Stage:
             stay=True,
         )
         self.servers[name] = answer["pid"], port
-        # Generous: a hang is what it is there for.
         try:
-            until(f"{name} answers", lambda: self.get(name, "/guard/ready/"), within=60)
+            until(f"{name} answers", lambda: self.get(name, "/guard/ready/"))
         except TimedOut as error:
             raise TimedOut(f"{error}\n{log.read_text()}") from None
 
