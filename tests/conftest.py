@@ -10,6 +10,7 @@ from pathlib import Path
 
 import django
 import pytest
+from hypothesis import HealthCheck, settings
 
 #: Tests of whole processes, of whole deploys, and of several at once, which take the most time.
 LONG = tuple(
@@ -33,6 +34,12 @@ VENDORS = ("sqlite", "postgres", "mariadb")
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
+
+# The same examples each time, and none that fails for how long it takes: --hypothesis-profile=default tries others.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 # A shell starts what runs in its background with SIGINT ignored, and whatever the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -55,7 +55,7 @@ class Nursery:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.docs.nursery"],
             cwd=ROOT,
-            # Its children take the time that they need to leave: one that is cut short is lost, and pages say otherwise.
+            # Its children take the time that they need to leave: one that is cut short is lost, and no page says so.
             env=os.environ | {"PYTHONPATH": str(patience.DIRECTORY)} | patience.environ(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

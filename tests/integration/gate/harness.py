@@ -49,6 +49,7 @@ WINDOWS: dict[str, object] = {
     "KEEP_FOR": 600,
     # MariaDB looks into tables in the background, and holds their locks for a moment.
     "LOCK_PATIENCE": 60,
+    "MIGRATE_BUDGET": 600,
 }
 
 _MANAGE = """\
@@ -295,7 +296,7 @@ def clone(template: Database, directory: Path) -> Database:
         shutil.copy(template.name, database.name)
     elif template.vendor == "postgres":
         database.drop()
-        template._on_server(f"CREATE DATABASE {database.name} TEMPLATE {template.name}")
+        template.copy_to(database.name)
     else:
         with connect(database) as connection, connection.cursor() as cursor:
             cursor.execute("SET foreign_key_checks = 0")

@@ -31,7 +31,7 @@ def age_sightings(ledger: Ledger, days: float) -> None:
 
 
 def fold(ledger: Ledger, *, lost_grace: float = LOST_GRACE) -> int:
-    return retention.fold(ledger, lost_grace=lost_grace, seconds=60.0)
+    return retention.fold(ledger, lost_grace=lost_grace, seconds=600.0)
 
 
 def by_id(ledger: Ledger) -> dict[str, Instance]:

@@ -215,7 +215,7 @@ class Deploy:
 
     def arrive(self, count, name):
         me = rows.Registration(uuid.uuid4().hex, name, rows.InstanceKind.SERVER, "web", False, "host", 1)
-        Ledger(self.connection).register(me, self.footprint(count), lease=600.0)
+        Ledger(self.connection).register(me, self.footprint(count), lease=3_600.0)
         return me.id
 
     def leave(self, instance):
@@ -229,14 +229,14 @@ class Deploy:
             self._as(self.release or len(self.migrations)) as me,
             contract.contractor(self.alias, conf.strict(), me) as gate,
         ):
-            return gate.round(patience=5.0)
+            return gate.round(patience=60.0)
 
     def report(self):
         """Every instance has flushed, and watches what is slated."""
         ledger = Ledger(self.connection)
         for instance in ledger.instances():
             for _ in range(2):
-                ledger.beat(instance.id, lease=600.0, watched_epoch=ledger.epoch(), flush_no=1)
+                ledger.beat(instance.id, lease=3_600.0, watched_epoch=ledger.epoch(), flush_no=1)
 
     def seed(self):
         """The deployed release's tables, with its rows in them."""

@@ -32,7 +32,7 @@ class Templates:
             shutil.copy(template.name, database.name)
         else:
             database.drop()
-            template._on_server(f"CREATE DATABASE {database.name} TEMPLATE {template.name}")
+            template.copy_to(database.name)
         return database
 
     def _migrated(self, vendor: str, directory: Path) -> Database:
