@@ -197,7 +197,8 @@ class Release:
         port = free_port()
         arguments = [
             *("-m", "gunicorn", "config.wsgi", "--config", str(self.trees / "common" / "gunicorn.conf.py")),
-            *("--bind", f"127.0.0.1:{port}", "--workers", str(workers), "--graceful-timeout", "60", *options),
+            *("--bind", f"127.0.0.1:{port}", "--workers", str(workers), "--graceful-timeout", "60", "--timeout", "300"),
+            *options,
         ]
         return Server(self, self._start(arguments, log), log, port)
 

@@ -54,7 +54,7 @@ def test_under_hold_a_removal_and_its_dependents_wait_and_are_then_set_aside(
     assert shop.states() == {"code": "waiting"}
 
     shop.roll(serving, removing)
-    assert "shop_product.code: ready." in shop.contract(removing, "--wait", "--timeout", "5").out
+    assert "shop_product.code: ready." in shop.contract(removing, "--wait", "--timeout", "300").out
     assert shop.states() == {"code": "waiting"}
     shop.migrate(removing)
 

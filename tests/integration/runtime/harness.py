@@ -144,7 +144,7 @@ class Site:
         port = free_port()
         running = self.start(
             *("-m", "gunicorn", "wsgi", "--bind", f"127.0.0.1:{port}", "--workers", str(workers)),
-            *("--no-control-socket", "--graceful-timeout", "60", *options),
+            *("--no-control-socket", "--graceful-timeout", "60", "--timeout", "300", *options),
         )
         return Server(running, port).until_up()
 

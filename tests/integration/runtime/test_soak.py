@@ -47,7 +47,7 @@ class Soak:
         self.random = random.Random(seed)
         self.requests = self.failures = 0
         self.slate()
-        self.server: Server = site.gunicorn("--threads", "1", "--timeout", "300")
+        self.server: Server = site.gunicorn("--threads", "1")
 
     def slate(self) -> None:
         """As `migrate` of the new code leaves it."""
