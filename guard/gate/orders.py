@@ -135,7 +135,7 @@ class Desk:
         at = _expiry(until, now)
         orders.give(self.ledger, orders.Order(orders.OrderKind.FREEZE, "", (), reason, self.me.actor, now, at))
         self._record("freeze", "", reason, until=at)
-        return Done("", "Nothing is taken until then. `manage.py guard freeze --end` ends it.")
+        return Done("", 'Nothing is taken until then. `manage.py guard freeze --end --reason "…"` ends it.')
 
     def thaw(self, *, reason: str) -> Done:
         """End every freeze. Raises Refused where there is none."""

@@ -42,6 +42,8 @@ def _become(request: dict[str, Any], terminal: int | None) -> NoReturn:
     code: Any = 0
     try:
         os.setsid()
+        # Generous: what hangs is ended by the kernel.
+        signal.alarm(600)
         os.chdir(request["directory"])
         os.environ.clear()
         os.environ.update(request["environ"])

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -35,7 +36,7 @@ _DIFFERS = (
     (r"\b[0-9a-f]{32}\b", "ID"),
     (r"\b[0-9a-f]{12}\b", "DIGEST"),
     (r"\b1[0-9]{9}(\.\d+)?\b", "EPOCH"),
-    (r":\d{4,5}\b", ":PORT"),
+    (r"\bweb-1:\d+\b", "web-1:PID"),
     # Frames and rules are as long as what they surround.
     (r"[─━═╭╮╰╯┬┴┼├┤┏┓┗┛┳┻╋┡┩╇]+", "─"),
 )
@@ -124,7 +125,7 @@ class Stage:
         answer = self._nursery.ask(
             directory=str(self.directory), environ=environ, arguments=words[2:], output=str(output), **terminal
         )
-        return Ran(command, answer["code"], output.read_text())
+        return Ran(command, answer["code"], output.read_text().replace(socket.gethostname(), "web-1"))
 
     def serve(self, name: str, *, environ: Mapping[str, str], directory: Path) -> None:
         """Start Django's own server for a release, and wait until it answers."""
