@@ -19,6 +19,7 @@ import os
 import pty
 import runpy
 import signal
+import socket
 import struct
 import sys
 import termios
@@ -47,6 +48,8 @@ def _become(request: dict[str, Any], terminal: int | None) -> NoReturn:
         os.chdir(request["directory"])
         os.environ.clear()
         os.environ.update(request["environ"])
+        # No page says on whose machine it was made.
+        socket.gethostname = lambda: "web-1"
         if terminal is None:
             given, taken = os.pipe()
             os.write(taken, request.get("input", "").encode())

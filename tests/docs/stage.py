@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -125,7 +124,7 @@ class Stage:
         answer = self._nursery.ask(
             directory=str(self.directory), environ=environ, arguments=words[2:], output=str(output), **terminal
         )
-        return Ran(command, answer["code"], output.read_text().replace(socket.gethostname(), "web-1"))
+        return Ran(command, answer["code"], output.read_text())
 
     def serve(self, name: str, *, environ: Mapping[str, str], directory: Path) -> None:
         """Start Django's own server for a release, and wait until it answers."""
