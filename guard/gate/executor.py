@@ -32,7 +32,7 @@ from guard.ledger.store import Conflict, Ledger
 from guard.phases import plan as phases_plan
 from guard.phases.words import Disposition
 from guard.runtime import lease, process, watch
-from guard.steps import delete_model, slating, sqlite_rebuild
+from guard.steps import alter_field, delete_model, fill, slating, sqlite_rebuild
 from guard.steps.add_field import NamedAgainAddField
 from guard.steps.alter_field import SteppedAlterField
 from guard.steps.companion import COMPANIONS, Companion
@@ -252,6 +252,8 @@ def _forwards(
     )
     _settle(session)
     _note_replacements(executor, session)
+    if executor.connection.get_autocommit():
+        _fill(session, out)
     planner = Planner(executor, session, migrations, before)
     if _mode(session) is conf.Mode.OBSERVE:
         planner.reclaim_only(judged)
@@ -356,10 +358,34 @@ def _apply_migration(
         if session.copies is not None:
             stand_in = with_operations(stand_in, session.copies.watching(stand_in.operations, key))
         if held is None:
-            return wrapped(state, stand_in, **options)
-        return _run_whole(session, held, lambda: wrapped(state, stand_in, **options))
+            after = wrapped(state, stand_in, **options)
+        else:
+            after = _run_whole(session, held, lambda: wrapped(state, stand_in, **options))
+        if session.report.unfilled:
+            _fill(session, _Out(executor))
+        return after
 
     return run(*args, **kwargs)
+
+
+def _fill(session: Session, out: _Out) -> None:
+    """Fill what a migration, or one that was interrupted behind its end, has left NULL: in batches, one by one."""
+    ledger, config = session.ledger, session.config
+    pace = fill.Pace(lock_timeout=config.lock_timeout, lock_patience=config.lock_patience)
+    for step in ledger.steps(rows.StepState.WAITING):
+        if step.kind is not rows.StepKind.NULLABLE or not step.payload.get(alter_field.UNFILLED):
+            continue
+        ddl = ddl_for(ledger.connection, lambda sql, params: None)
+        facts = ddl.facts(step.table, step.column)
+        if facts is not None and facts.null and facts.default is not None:
+            told = messages.Filling(step, out.line)
+            try:
+                fill.fill(ledger.connection, step.table, step.column, fill.DEFAULT, pace=pace, told=told)
+            except DatabaseError as error:
+                raise CommandError(messages.not_filled(step, error), returncode=1) from error
+        payload = {key: value for key, value in step.payload.items() if key != alter_field.UNFILLED}
+        ledger.save(step, dataclasses.replace(step, version=step.version + 1, payload=payload))
+    session.report.unfilled = False
 
 
 @contextlib.contextmanager

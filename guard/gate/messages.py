@@ -6,7 +6,7 @@ One sentence of what, one of why, one of what to do next, with the command to pa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from guard.ledger import rows
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from guard.gate import contract, verdict
     from guard.gate.planner import Held, Session
     from guard.phases.plan import MigrationJudgement
+    from guard.steps import fill
 
 INDENT = "  "
 TAKE = "manage.py guard contract --wait"
@@ -427,3 +428,26 @@ def shown_tidied(target: str) -> str:
 def shown_required(target: str) -> str:
     """What `sqlmigrate` says above NOT NULL."""
     return f"guard: LATER, when no deployed code writes NULL to {target} any more: it is filled and required by"
+
+
+class Filling:
+    """Says how far a long fill has come, every ten seconds."""
+
+    def __init__(self, step: rows.Step, say: Callable[[str], None]) -> None:
+        self._step = step
+        self._say = say
+        self._said = 0.0
+
+    def __call__(self, progress: fill.Progress) -> None:
+        if progress.seconds - self._said >= 10:
+            self._said = progress.seconds
+            left = "" if progress.left is None else f", about {span(progress.left)} left"
+            self._say(f"  guard: {self._step.target}: {count(progress.filled, 'row')} filled{left}")
+
+
+def not_filled(step: rows.Step, error: Exception) -> str:
+    """A fill behind a migration that could not be ended."""
+    return (
+        f"{step.app}.{step.migration} is applied, but rows with NULL in {step.target} could not all be filled: {error} "
+        "Run `manage.py migrate` again: it goes on where this ended."
+    )

@@ -109,7 +109,7 @@ class _Before:
     def __init__(self, schema_editor: Any, report: Report) -> None:
         self._lists = [
             schema_editor.deferred_sql,
-            *(getattr(report, field.name) for field in dataclasses.fields(report)),
+            *(found for field in dataclasses.fields(report) if isinstance(found := getattr(report, field.name), list)),
         ]
         self._lengths = [len(each) for each in self._lists]
 

@@ -17,13 +17,16 @@ from django.db import IntegrityError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import (
     AddField,
+    AddIndex,
     AlterField,
+    AlterModelOptions,
     AlterUniqueTogether,
     CreateModel,
     DeleteModel,
     Migration,
     RemoveConstraint,
     RemoveField,
+    RemoveIndex,
     RenameField,
     RunPython,
     RunSQL,
@@ -87,6 +90,13 @@ class Held:
     #: What it makes, without columns that are there as leftovers which it will take over.
     makes: tuple[Target, ...]
     verdict: verdict.Verdict | None = None
+
+
+def _meets_no_null(altered: AlterField, later: Operation) -> bool:
+    """Whether an operation cannot meet a NULL that is still in a column which an earlier one has altered."""
+    if isinstance(later, (SplitRemoveField, AlterField, AddField)):
+        return not later.is_same_field_operation(altered)
+    return isinstance(later, (Companion, CreateModel, AddIndex, RemoveIndex, AlterModelOptions))
 
 
 def with_operations(migration: Migration, operations: list[Operation]) -> Migration:
@@ -548,9 +558,11 @@ class Planner:
             if isinstance(operation, Companion)
             and isinstance(operation.operation, (AlterUniqueTogether, RemoveConstraint))
         }
-        for operation in operations:
+        for index, operation in enumerate(operations):
             if isinstance(operation, SplitRemoveField):
                 operation.constrained = operation.model_name_lower in constrained
+            elif isinstance(operation, SteppedAlterField) and self._connection.get_autocommit():
+                operation.fills_behind = all(_meets_no_null(operation, later) for later in operations[index + 1 :])
         if any(a is not b for a, b in zip(operations, migration.operations, strict=True)):
             self.session.stand_ins[key] = with_operations(migration, operations)
 

@@ -28,6 +28,9 @@ from guard.steps.slating import Pair
 
 _Field = Any
 
+#: Key of a step's payload: rows that are there have not been filled yet.
+UNFILLED = "unfilled"
+
 
 class SteppedAlterField(AlterField):
     """Stands in for an AlterField that forbids NULL, or whose column a pending step keeps for old code."""
@@ -37,6 +40,8 @@ class SteppedAlterField(AlterField):
     report: Report
     #: Whether forbidding NULL waits for the contract step.
     splits: bool
+    #: Whether nothing behind it in its migration can meet a NULL, so that rows may be filled behind its transaction.
+    fills_behind: bool = False
 
     @classmethod
     def standing_in_for(
@@ -68,6 +73,7 @@ class SteppedAlterField(AlterField):
             with_default_of(new, self),
             tidy=self._step(after, new) if self.splits else None,
             report=self.report,
+            fills_behind=self.fills_behind,
         )
 
     def database_backwards(
@@ -153,10 +159,12 @@ def alter(
     *,
     tidy: rows.Step | None,
     report: Report,
+    fills_behind: bool = False,
 ) -> None:
     """Alter a column, and keep what its pending steps keep.
 
-    `source` has the new default. With `tidy`, a step as it is to be slated, forbidding NULL waits for it.
+    `source` has the new default. With `tidy`, a step as it is to be slated, forbidding NULL waits for it. Where
+    `fills_behind` lets it, NULLs that are there are left to whoever reads the report when the migration has committed.
     """
     old, new = fields
     connection = schema_editor.connection
@@ -181,6 +189,10 @@ def alter(
     wanted = tidy or nullable
     if stays_nullable and wanted is not None:
         first = {"found": {**found.to_json(), "default": None if own else found.default}, "kept": kept is not None}
+        # One statement within the migration's transaction would lock every row until its end.
+        behind = fills_behind and kept is not None and connection.vendor == "postgresql" and connection.in_atomic_block
+        if behind and filling(schema_editor, source, new) is not NO_DEFAULT:
+            first[UNFILLED] = True
         # Before the first change: where DDL commits by itself, the next attempt must know.
         step = slating.slate(ledger, replace(wanted, id=0, payload=first))
     if own and connection.vendor == "postgresql" and not _same_type(old, new, connection):
@@ -189,11 +201,13 @@ def alter(
         was = _lent(old, null=was.null, default=None)
     schema_editor.alter_field(before, was, now)
     table, column = after._meta.db_table, new.column
-    if step is not None and (value := filling(schema_editor, source, new)) is not NO_DEFAULT:
+    unfilled = bool(step is not None and step.payload.get(UNFILLED))
+    if step is not None and not unfilled and (value := filling(schema_editor, source, new)) is not NO_DEFAULT:
         ddl.fill_nulls(table, column, new.get_db_prep_save(value, connection))
     _note(ledger, ddl, pending, step, default if kept is not None and not stays_nullable else None, after, new)
     if step is not None:
-        report.nullable.append((slating.stored(ledger, step) or step, ddl.nulls(table, column)))
+        report.nullable.append((slating.stored(ledger, step) or step, 0 if unfilled else ddl.nulls(table, column)))
+        report.unfilled |= unfilled
 
 
 def _note(

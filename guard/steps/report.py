@@ -22,3 +22,5 @@ class Report:
     notes: list[str] = field(default_factory=list)
     #: (table, column) pairs whose foreign keys are to be validated after their migration has committed.
     to_validate: list[tuple[str, str]] = field(default_factory=list)
+    #: Whether a step's rows are to be filled when the migration has committed.
+    unfilled: bool = False

@@ -6,9 +6,11 @@ import uuid
 
 import pytest
 from django.core.management.base import CommandError
+from django.db import OperationalError, models
 from django.db import migrations as m
-from django.db import models
 
+from guard.ledger.store import Ledger
+from guard.steps import fill
 from tests.integration.matrix.harness import Case, Deploy
 from tests.integration.matrix.test_remove import PARENT, char, fk, item
 
@@ -112,5 +114,46 @@ def test_what_runs_whole_breaks_no_view_in_silence(alias):
             cursor.execute(f"DROP VIEW {view}")
         deploy.migrate(2)
         assert deploy.applied() == 2
+    finally:
+        deploy.drop()
+
+
+@pytest.mark.parametrize("vendor", ["postgres"], indirect=True)
+def test_a_first_fill_in_batches_goes_on_where_it_was_interrupted(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(made):
+        for _ in range(250):
+            made.create("Item", title="null")
+
+    case = altering(char(null=True), char(default="d"), fills=True)
+    case.rows = rows
+    deploy = Deploy(alias, case)
+    small = fill.Pace(smallest=100, largest=100)
+    monkeypatch.setattr(fill, "Pace", lambda **kwargs: small)
+    update, batches = fill._Work._update, []
+
+    def interrupted(self, value, conditions, params):
+        batches.append(conditions)
+        if len(batches) == 2:
+            raise OperationalError("the server went away")
+        return update(self, value, conditions, params)
+
+    def nulls():
+        with deploy.connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {deploy.app}_item WHERE x IS NULL")
+            return cursor.fetchone()[0]
+
+    try:
+        deploy.seed()
+        monkeypatch.setattr(fill._Work, "_update", interrupted)
+        with pytest.raises(CommandError, match="is applied, but rows with NULL"):
+            deploy.migrate(2)
+        assert deploy.applied() == 2
+        assert 100 <= nulls() < 250
+
+        deploy.migrate(2)
+        assert nulls() == 0
+        assert len(batches) >= 4
+        (step,) = Ledger(deploy.connection).steps()
+        assert "unfilled" not in step.payload
     finally:
         deploy.drop()

@@ -326,6 +326,138 @@ CASES = {
             model("City", ("name", char())),
         ],
     ),
+    "votes: another pair is unique": history(
+        [
+            user(),
+            model(
+                "Vote",
+                ("user", fk("app.user")),
+                ("poll", models.IntegerField()),
+                ("choice", models.IntegerField(default=1)),
+                unique_together={("user", "poll")},
+            ),
+        ],
+        [
+            user(),
+            model(
+                "Vote",
+                ("user", fk("app.user")),
+                ("choice", models.IntegerField(default=1)),
+                ("ballot", models.IntegerField(null=True)),
+                unique_together={("user", "ballot")},
+            ),
+        ],
+    ),
+    "grants: one of two keys of a pair goes": history(
+        [
+            user(),
+            tag(),
+            model(
+                "Grant",
+                ("user", fk("app.user")),
+                ("tag", fk("app.tag")),
+                ("by", fk("app.user", related_name="+", null=True)),
+                constraints=[
+                    models.UniqueConstraint(fields=["tag", "user"], name="grant_once"),
+                    models.UniqueConstraint(fields=["by", "tag"], name="grant_by"),
+                ],
+                indexes=[models.Index(fields=["user", "by"], name="grant_user_by")],
+            ),
+        ],
+        [
+            user(),
+            tag(),
+            model("Grant", ("user", fk("app.user")), ("at", models.DateTimeField(auto_now_add=True))),
+        ],
+    ),
+    "odd names": history(
+        [
+            model(
+                "Thing",
+                ("a", char(db_column="A bc")),
+                ("b", models.IntegerField(db_column="Select")),
+                ("c", char(db_column="Group", unique=True)),
+                ("up", models.ForeignKey("app.thing", models.CASCADE, null=True, db_column="Up Key")),
+                indexes=[models.Index(fields=["a", "b"], name="odd idx")],
+            )
+        ],
+        [
+            model(
+                "Thing",
+                ("a", char(db_column="A bc", max_length=50)),
+                ("d", char(db_column="Or der", default="100%")),
+            )
+        ],
+    ),
+    "a token: added, filled, unique": history(
+        [model("Key", ("name", char()), ("old", models.UUIDField(default=uuid.uuid4, unique=True)))],
+        [
+            model(
+                "Key",
+                ("name", char()),
+                ("old", models.UUIDField(default=uuid.uuid4, unique=True)),
+                ("token", models.UUIDField(null=True)),
+            )
+        ],
+        [model("Key", ("name", char(db_index=True)), ("token", models.UUIDField(default=uuid.uuid4)))],
+    ),
+    "an order of its own": history(
+        [
+            model("List", ("name", char())),
+            model("Entry", ("list", fk("app.list")), ("x", char()), order_with_respect_to="list"),
+        ],
+        [
+            model("List", ("name", char()), ("closed", models.BooleanField(default=False))),
+            model("Entry", ("list", fk("app.list")), ("y", char(default="y")), order_with_respect_to="list"),
+        ],
+    ),
+    "one-to-one, many-to-many and itself": history(
+        [
+            user(),
+            tag(),
+            model(
+                "Profile",
+                ("user", models.OneToOneField("app.user", models.CASCADE, primary_key=True)),
+                ("tags", models.ManyToManyField("app.tag")),
+                ("friends", models.ManyToManyField("self")),
+                ("boss", models.OneToOneField("app.profile", models.SET_NULL, null=True)),
+                ("bio", models.TextField()),
+            ),
+        ],
+        [
+            user(),
+            tag(),
+            model(
+                "Profile",
+                ("user", models.OneToOneField("app.user", models.CASCADE, primary_key=True)),
+                ("tags", models.ManyToManyField("app.tag")),
+                ("score", models.FloatField(default=0)),
+            ),
+        ],
+    ),
+    "numbers: wider, and a default for everybody": history(
+        [
+            model(
+                "Stat",
+                ("count", models.IntegerField(default=0)),
+                ("ratio", models.DecimalField(max_digits=5, decimal_places=2, null=True)),
+                ("kind", models.SmallIntegerField(null=True, db_index=True)),
+                ("when", models.DateField(null=True)),
+                ("label", char(null=True, unique=True)),
+            )
+        ],
+        [
+            model(
+                "Stat",
+                ("count", models.BigIntegerField(default=0)),
+                ("ratio", models.DecimalField(max_digits=9, decimal_places=2, default=decimal.Decimal("0.5"))),
+                ("kind", models.IntegerField(default=4, db_index=True)),
+                ("when", models.DateField(default=datetime.date(2024, 2, 29))),
+            )
+        ],
+        rows=lambda made: made.create("Stat"),
+        fills=True,
+    ),
 }
 
 
