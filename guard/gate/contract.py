@@ -38,6 +38,10 @@ GATE_LIMIT = 0.8
 SEAL_PATIENCE = 5.0
 
 
+#: Key of a step's payload: NOT NULL has been taken back in the ledger, and perhaps not in the database yet.
+REOPENING = "reopening"
+
+
 class Outcome(StrEnum):
     """How an attempt to take a step ended."""
 
@@ -685,10 +689,14 @@ class Contractor:
     def _take_null_again(self, restored: rows.Step) -> None:
         """Code that comes back with what is restored may write NULL where NOT NULL has followed: that waits again."""
         fleet = evidence.read_fleet(self.ledger)
-        for step in self.ledger.steps(rows.StepState.DONE):
+        for step in self.ledger.steps(rows.StepState.DONE, rows.StepState.WAITING):
+            # Begun by a try for which the table's lock was not to be had.
+            begun = step.state is rows.StepState.WAITING and bool(step.payload.get(REOPENING))
             if step.kind is not rows.StepKind.NULLABLE or not self.ddl.facts(step.table, step.column):
                 continue
-            if not any(
+            if step.state is rows.StepState.WAITING and not begun:
+                continue
+            if not begun and not any(
                 protocol.relies(fleet.footprints.get(instance.digest), step)
                 and protocol.relies(fleet.footprints.get(instance.digest), restored)
                 for instance in fleet.instances
@@ -697,14 +705,15 @@ class Contractor:
                 continue
             with self._ddl_transaction(step.table):
                 # Before the change: where DDL commits by itself, it must be known who forbids NULL again.
-                again = slating.slate(self.ledger, step)
+                marked = replace(step, payload={**step.payload, REOPENING: True})
+                again = step if begun else slating.slate(self.ledger, marked)
                 self.ddl.allow_null(step.table, step.column)
                 left = ColumnFacts.from_json(step.payload["left"])
                 if step.payload.get("kept") and left.default is not None:
                     self.ddl.set_default_expression(step.table, step.column, left.default)
                 now = self.ddl.facts(step.table, step.column)
                 assert now is not None
-                self.ledger.save(again, slating.with_payload(again, left=now.to_json()))
+                self.ledger.save(again, slating.with_payload(again, left=now.to_json(), **{REOPENING: False}))
             self.note("reopen", step.target, migration=f"{step.app}.{step.migration}", sql=self._said)
 
     def _restore_under_seal(self, step: rows.Step) -> rows.Step:

@@ -334,7 +334,7 @@ CASES = {
                 ("user", fk("app.user")),
                 ("poll", models.IntegerField()),
                 ("choice", models.IntegerField(default=1)),
-                unique_together={("user", "poll")},
+                constraints=[models.UniqueConstraint(fields=["user", "poll"], name="vote_poll")],
             ),
         ],
         [
@@ -344,7 +344,7 @@ CASES = {
                 ("user", fk("app.user")),
                 ("choice", models.IntegerField(default=1)),
                 ("ballot", models.IntegerField(null=True)),
-                unique_together={("user", "ballot")},
+                constraints=[models.UniqueConstraint(fields=["ballot", "user"], name="vote_ballot")],
             ),
         ],
     ),
