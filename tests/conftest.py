@@ -17,7 +17,7 @@ LONG = tuple(
     Path("tests") / room
     for room in (
         *("acceptance", "histories", "integration/runtime", "integration/gate"),
-        *("integration/matrix", "integration/ledger"),
+        *("integration/matrix", "integration/ledger", "integration/commands"),
     )
 )
 #: What says the same with each Python, and takes long to say it.

@@ -68,7 +68,8 @@ def run(call: Call) -> None:
         call.say("Nothing waits.")
     if any(a.outcome is Outcome.LOCKED for a in unfinished):
         raise CommandError(
-            "Gave up: the table's lock was not to be had. Everything is as it was; run the command again.",
+            "Gave up: a table was in use all the time, and guard lets nobody wait behind it. Everything is as it was; "
+            "run the command again when it is quieter.",
             returncode=Exit.LOCKED,
         )
     failed = [a for a in unfinished if a.outcome is Outcome.FAILED]
@@ -78,7 +79,10 @@ def run(call: Call) -> None:
         )
     if wait and waits:
         targets = ", ".join(sorted({a.step.target for a in waits}))
-        raise CommandError(f"Still waiting after {timeout:g} seconds: {targets}.", returncode=Exit.WAITS)
+        raise CommandError(
+            f"Still waiting after {timeout:g} seconds: {targets}. `manage.py guard why TABLE.COLUMN` says for what.",
+            returncode=Exit.WAITS,
+        )
 
 
 def _round(call: Call, teller: _Teller, deadline: float | None) -> list[Attempt]:
@@ -154,7 +158,7 @@ class _Teller:
             if step.state is not rows.StepState.ASIDE:
                 self._blocked(key, attempt.verdict, now)
         else:
-            said = f"{step.target}: {attempt.outcome.value}. {attempt.detail}".rstrip()
+            said = messages.not_taken(attempt)
             if self._told.get(key) != said:
                 self._call.say(said)
             self._told[key] = said

@@ -200,8 +200,21 @@ def _attempts(attempts: Sequence[contract.Attempt], now: float, *, skip: set[int
             if step.id not in skip and step.kind is not rows.StepKind.DEFAULT and step.state is rows.StepState.WAITING:
                 lines.append(f"guard: {step.target} still waits: manage.py guard why {step.target}")
         else:
-            lines.append(f"guard: {step.target}: {attempt.outcome.value}. {attempt.detail}")
+            lines.append(f"guard: {not_taken(attempt)}")
     return lines
+
+
+def not_taken(attempt: contract.Attempt) -> str:
+    """Why a step that nothing blocks was not taken, and what to do."""
+    target, detail = attempt.step.target, attempt.detail.rstrip(".")
+    return {
+        "locked": f"{target} could not be taken yet, because its table is in use: {detail}. Nothing has changed; "
+        "`manage.py guard contract` tries again.",
+        "busy": f"{target} is left to another process, which is at work on it: {detail}. Look again in a few seconds.",
+        "reconciled": f"{target} is left as it is: {detail}. `manage.py guard log` has what was found.",
+        "ready": f"{target} is free to go: run `manage.py migrate`, which applies its migration.",
+        "failed": f"{target} could not be taken: {detail}. It is as it was; `manage.py guard contract` tries again.",
+    }.get(attempt.outcome.value, f"{target}: {attempt.outcome.value}. {detail}")
 
 
 def taken(attempt: contract.Attempt) -> str:

@@ -1,4 +1,4 @@
-"""What the ledger has seen, counted by the database."""
+"""What the ledger has seen, counted by the database: for those who ask, not for verdicts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from guard.ledger import protocol, retention, rows
 from guard.ledger.store import Ledger
 
 
@@ -85,3 +86,25 @@ def _where(wanted: Wanted) -> tuple[str, list[Any]]:
         conditions.append("last_at >= %s")
         params.append(wanted.since)
     return " AND ".join(conditions) or "1 = 1", params
+
+
+#: Builds that are looked at, the newest first: nobody deploys one from before those.
+_BUILDS = 50
+
+
+def runs_as_is(ledger: Ledger, gone: Sequence[rows.Step]) -> str:
+    """The label of the newest release that ran here and relies on none of these steps; empty where there is none."""
+    quote = ledger.connection.ops.quote_name
+    with ledger.connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT release_label, digest, MAX(registered_at) AS latest FROM {quote('guard_instance')} "
+            "WHERE kind <> %s AND release_label <> %s GROUP BY release_label, digest ORDER BY latest DESC LIMIT %s",
+            [rows.InstanceKind.COMMAND.value, retention.EARLIER, _BUILDS],
+        )
+        builds = cursor.fetchall()
+    footprints = ledger.footprints()
+    for label, digest, _ in builds:
+        footprint = footprints.get(digest)
+        if footprint is not None and not any(protocol.relies(footprint, step) for step in gone):
+            return str(label)
+    return ""

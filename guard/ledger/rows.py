@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -264,7 +265,10 @@ class Refusal:
             else "Wait for the step to end."
         )
         migration = f"{step.app}.{step.migration}"
-        return f"{step.target} {what} by migration {migration}, but this release's models declare it. {after}"
+        at = {StepState.ASIDE: step.aside_at, StepState.DONE: step.done_at}.get(step.state)
+        # A moment, not how long ago: the same refusal is told once.
+        when = f" on {datetime.fromtimestamp(at, UTC):%Y-%m-%d at %H:%M UTC}" if at else ""
+        return f"{step.target} {what} by migration {migration}{when}, but this release's models declare it. {after}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from guard import attribution, conf, events
 from guard.attribution.watchlist import WatchList
-from guard.ledger import connecting, rows, store
+from guard.ledger import connecting, listing, rows, store
 from guard.runtime import bypass, clock, riding, testimony, watch
 from guard.runtime.grumble import grumble, logger
 from guard.runtime.sightings import Batch
@@ -59,6 +59,8 @@ class Lease:
         self.state: rows.InstanceState | None = None
         #: What it relies on that was taken away.
         self.refusals: tuple[rows.Refusal, ...] = ()
+        #: Ids of erased steps that refuse it, and the release that does without all of them.
+        self._advised: tuple[tuple[int, ...], str] = ((), "")
         #: Why it is not ready though it is registered: one sentence for each thing, for people.
         self.reasons: tuple[str, ...] = ()
         self._eye = watch.eye(alias)
@@ -364,12 +366,30 @@ class Lease:
         compared = catalog.compare(connection, footprint) if server else catalog.Comparison()
         missing = _missing(compared.missing, self.refusals)
         refusing = conf.get().on_mismatch is conf.OnMismatch.REFUSE
-        self._tell(tuple(map(str, self.refusals)) + (missing if refusing else ()), footprint, told)
+        self._tell(self.sentences(ledger) + (missing if refusing else ()), footprint, told)
         warnings = (() if refusing else missing) + _unlike(compared)
         if warnings != self._warnings:
             self._warnings = warnings
             for warning in warnings:
                 logger.warning("guard: %s", warning)
+
+    def sentences(self, ledger: store.Ledger | None = None) -> tuple[str, ...]:
+        """Why it is refused; what was erased cannot be restored, so then also the release that runs as things are.
+
+        Without a ledger, as it was when one was last asked.
+        """
+        erased = tuple(r.step for r in self.refusals if r.step.state is rows.StepState.DONE)
+        which = tuple(step.id for step in erased)
+        if ledger is not None and which != self._advised[0]:
+            # Asked once: every instance of a release that is rolled back to asks.
+            try:
+                self._advised = which, listing.runs_as_is(ledger, erased) if erased else ""
+            except DatabaseError:
+                # It is refused all the same, and says so without advice.
+                self._advised = which, ""
+        fits = self._advised[1] if which == self._advised[0] else ""
+        advice = (f"Release {fits} runs as the database is now: deploy that one.",) if fits else ()
+        return tuple(map(str, self.refusals)) + advice
 
     def _tell(self, reasons: tuple[str, ...], footprint: Footprint, told: list[events.Event]) -> None:
         if reasons == self.reasons:

@@ -238,10 +238,10 @@ class Process:
         if self._worked or role is None or role.kind is not rows.InstanceKind.COMMAND:
             return
         reasons = [
-            str(refusal)
+            reason
             for lease in self.leases.values()
             if lease.state is rows.InstanceState.REFUSED
-            for refusal in lease.refusals
+            for reason in lease.sentences()
         ]
         if not reasons:
             # From here on it is in the middle of something, and nothing is taken from under it.

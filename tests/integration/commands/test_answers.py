@@ -12,8 +12,11 @@ import pytest
 from guard.attribution.watchlist import Access
 from guard.commands import answers
 from guard.commands.verbs import VERBS
+from guard.ledger import listing
+from guard.ledger.rows import InstanceKind
+from guard.schema.footprint import Footprint
 from tests.integration.commands.calling import SCHEMAS, answer, call, validate
-from tests.integration.ledger.harness import LEASE, NEW, OLD, Place, glimpse, registration
+from tests.integration.ledger.harness import LEASE, NEW, OLD, Place, glimpse, registration, step
 from tools import schemas
 
 
@@ -103,7 +106,7 @@ def test_a_page_of_instances_and_what_narrows_them(sqlite: Place) -> None:
         ledger.leave("g")
 
     said = call(sqlite, "instances", "--limit", "2", "--page", "2").lines
-    assert [re.sub(r"just now|\d+ (?:second|minute)s? ago", "T", line) for line in said] == [
+    assert [re.sub(r"just now|\d+ seconds? ago", "T", line) for line in said] == [
         "INSTANCE  RELEASE  WORKLOAD  STATE  LAST SEEN",
         "host:3    r1       web       live   T",
         "host:4    r1       web       live   T",
@@ -143,3 +146,19 @@ def test_sightings_are_grouped_by_who_and_where_and_counted(table: Place) -> Non
     assert call(table, "sightings", "--release", "r7").lines == ["Nothing has touched what waits."]
     assert "There is no contract step for shop_item.older" in call(table, "sightings", "shop_item.older").err
     assert call(table, "sightings", "--since", "lately").code == 2
+
+
+def test_the_newest_release_that_runs_without_what_is_gone_is_known(each: Place) -> None:
+    later = Footprint({**NEW.tables, "shop_more": OLD.tables["shop_item"]}, NEW.migrations)
+    with each.ledger() as ledger:
+        slated = ledger.slate(step())
+        more = ledger.slate(step(table="shop_more"))
+        for number, (label, footprint) in enumerate((("r1", OLD), ("r2", NEW), ("r3", later), ("r4", OLD))):
+            ledger.register(registration(f"i{number}", release=label), footprint, lease=LEASE)
+            ledger.update("instance", {"registered_at": float(number)}, "id = %s", [f"i{number}"])
+        # A command is nothing to deploy.
+        ledger.register(registration("c", release="r5", kind=InstanceKind.COMMAND), NEW, lease=LEASE)
+
+        assert listing.runs_as_is(ledger, [slated]) == "r3"
+        assert listing.runs_as_is(ledger, [slated, more]) == "r2"
+        assert listing.runs_as_is(ledger, [step("id"), slated]) == ""

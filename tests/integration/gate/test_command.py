@@ -175,7 +175,10 @@ def test_contract_says_why_each_step_waits_and_waits_no_longer_than_asked(
     assert done.out.startswith("shop_product.code waits:\n  No server or worker of a release that does not declare ")
     assert "Clears when" in done.out
     waited = shop.contract(second, "--wait", "--timeout", "0.2", code=3)
-    assert waited.err.strip() == "CommandError: Still waiting after 0.2 seconds: shop_product.code, shop_product.note."
+    assert waited.err.strip() == (
+        "CommandError: Still waiting after 0.2 seconds: shop_product.code, shop_product.note. "
+        "`manage.py guard why TABLE.COLUMN` says for what."
+    )
     found = shop.contract(second, "--json").json
     assert [(s["target"], s["outcome"]) for s in found["steps"]] == [
         ("shop_product.code", "blocked"),

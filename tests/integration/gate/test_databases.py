@@ -167,4 +167,6 @@ def test_a_database_without_a_ledger_yet_is_named(both: tuple[Shop, Shop], secon
     done = shop.run(second, "guard", "status").ok(1)
 
     assert "Contract steps:" in done.out
-    assert "Database new has no ledger yet: run `manage.py migrate --database new`." in done.err
+    assert "Database new has no ledger yet, so guard knows nothing of it: run `manage.py migrate --database new`." in (
+        done.err
+    )

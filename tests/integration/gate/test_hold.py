@@ -54,7 +54,8 @@ def test_under_hold_a_removal_and_its_dependents_wait_and_are_then_set_aside(
     assert shop.states() == {"code": "waiting"}
 
     shop.roll(serving, removing)
-    assert "shop_product.code: ready." in shop.contract(removing, "--wait", "--timeout", "300").out
+    said = shop.contract(removing, "--wait", "--timeout", "300").out
+    assert "shop_product.code is free to go: run `manage.py migrate`" in said
     assert shop.states() == {"code": "waiting"}
     shop.migrate(removing)
 
@@ -87,7 +88,8 @@ def test_a_held_migration_is_applied_whole_when_old_code_has_gone(shop: Shop, fi
     assert "shop.0002_note waits:" in shop.contract(stricter, "--wait", "--timeout", "0", code=3).out
 
     shop.roll(serving, stricter)
-    assert "shop.0002_note: ready. `manage.py migrate` applies its migration now." in shop.contract(stricter).out
+    free = "shop.0002_note is free to go: run `manage.py migrate`, which applies its migration."
+    assert free in shop.contract(stricter).out
     shop.migrate(stricter)
 
     assert shop.recorded() == {"0001_initial", "0002_note"}

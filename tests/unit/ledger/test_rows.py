@@ -80,6 +80,16 @@ def test_a_refusal_says_what_happened_and_what_to_do(state: StepState, said: str
     assert "shop.0002_remove_old" in sentence
 
 
+def test_a_refusal_says_when_it_happened() -> None:
+    aside = dataclasses.replace(STEP, state=StepState.ASIDE, aside_at=1_767_323_045.0)
+    assert str(Refusal(aside)) == (
+        "shop_item.old was set aside by migration shop.0002_remove_old on 2026-01-02 at 03:04 UTC, but this release's "
+        "models declare it. `manage.py guard restore shop_item.old` brings it back."
+    )
+    erased = dataclasses.replace(aside, state=StepState.DONE, done_at=1_767_323_045.0 + 86_400)
+    assert "was erased by migration shop.0002_remove_old on 2026-01-03 at 03:04 UTC" in str(Refusal(erased))
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
