@@ -303,6 +303,8 @@ class Contractor:
                 if not target.exists(held.aside_name):
                     raise _Changed(f"{aside(held)} is no longer in the database")
                 target.erase()
+                for step in () if held.column else slating.beneath(self.ledger, held):
+                    slating.note_gone(self.ledger, step)
                 return self._finished(held, token)
             self._require_as_left(held)
             # Written first: where DDL commits by itself, the way back must be known before the first change.
@@ -554,7 +556,8 @@ class Contractor:
         deadline = time.monotonic() + patience
         attempts = []
         for step in self.due():
-            if not wanted(step):
+            # What was in a table that is set aside comes back, or goes, with it.
+            if not wanted(step) or slating.above(self.ledger, step) is not None:
                 continue
             attempt = self._persist(step, deadline, sleep, told)
             attempts.append(attempt)
@@ -733,6 +736,11 @@ class Contractor:
                 sealer.release(self.connection, token)
 
     def _require_free_name(self, step: rows.Step) -> None:
+        if (table := slating.above(self.ledger, step)) is not None:
+            raise protocol.ProtocolError(
+                f"{step.target} cannot be restored: its table is set aside too. Bring that back first: "
+                f"`manage.py guard restore {table.target}`."
+            )
         if self._target(step).exists():
             kind = "table" if step.kind is rows.StepKind.TABLE else "column"
             raise protocol.ProtocolError(

@@ -268,6 +268,8 @@ def _forwards(
     session.copies = planner.copies(judged, held)
     plan[:] = [item for item in plan if _key(item[0]) not in held]
     result = _run_with(session, executor, run)
+    # Beside what came before them in this plan, they had nothing to wait for.
+    _withdraw_applied(session.ledger)
     if everything:
         attempts += _take_ready_steps(session, out)
     out.lines(messages.after_migrate(session, list(held.values()), attempts))
@@ -307,19 +309,26 @@ def _settle(session: Session) -> None:
     if ledger.steps(rows.StepState.SEALED):
         with contract.contractor(ledger.connection.alias, session.config) as gate:
             gate.settle()
-    applied = evidence.applied_migrations(ledger.connection)
-    for step in ledger.steps(rows.StepState.WAITING):
-        if step.kind is rows.StepKind.MIGRATION and applied.intersection(protocol.names(step)):
-            with contextlib.suppress(Conflict):
-                ledger.save(step, protocol.withdraw(step, ledger.now()))
+    _withdraw_applied(ledger)
     ddl = ddl_for(ledger.connection, lambda sql, params: None)
     for step in ledger.steps(rows.StepState.WAITING, rows.StepState.ASIDE):
+        if slating.above(ledger, step) is not None:
+            continue
         # A column that is gone alone is noted by whoever comes to it.
         gone = not slating.is_there(ddl, step) if not step.column else not ddl.columns(step.table)
         if step.kind in protocol.REMOVING and gone and not step.payload.get("held"):
             session.report.notes.append(f"{step.target} is not in the database any more: somebody has dropped it.")
             with contextlib.suppress(Conflict):
                 slating.note_gone(ledger, step)
+
+
+def _withdraw_applied(ledger: Ledger) -> None:
+    """Migrations that were held, and have been applied since, wait no more."""
+    applied = evidence.applied_migrations(ledger.connection)
+    for step in ledger.steps(rows.StepState.WAITING):
+        if step.kind is rows.StepKind.MIGRATION and applied.intersection(protocol.names(step)):
+            with contextlib.suppress(Conflict):
+                ledger.save(step, protocol.withdraw(step, ledger.now()))
 
 
 def _note_replacements(executor: MigrationExecutor, session: Session) -> None:
@@ -489,7 +498,10 @@ def _backwards_refusals(executor: MigrationExecutor, plan: Plan, ledger: Ledger,
             state = migration.mutate_state(state, preserve=False)
     refusals = _given_back_too_early(unapplying, ledger, fleet)
     for judgement in phases_plan.judge_backwards(
-        [phases_plan.unfolded(migration) for migration, _ in plan], states, connection=executor.connection
+        [phases_plan.unfolded(migration) for migration, _ in plan],
+        states,
+        connection=executor.connection,
+        declared=_config().phases,
     ):
         for target in judgement.takes:
             users = [
@@ -537,13 +549,15 @@ def _backwards_stand_ins(migration: Migration, before: ProjectState, session: Se
     author = delete_model.Author(
         _key(migration), tuple((app, name) for app, name in migration.replaces), session.report
     )
-    for index, operation in enumerate(migration.operations):
+    # An earlier operation may have renamed the model of a later one.
+    states = phases_plan.states_before(migration, before)
+    for index, (operation, state) in enumerate(zip(migration.operations, states, strict=True)):
         joins = type(operation) in phases_plan.JOINING and any(
             type(later) is DeleteModel and later.name_lower == delete_model.model_of(operation)
             for later in migration.operations[index:]
         )
         if type(operation) is RemoveField:
-            model = before.models.get((migration.app_label, operation.model_name_lower))
+            model = state.models.get((migration.app_label, operation.model_name_lower))
             if getattr(model and model.fields.get(operation.name), "many_to_many", False):
                 yield delete_model.GiveBackRemoveManyToMany.standing_in_for(operation, author)
             elif joins:
@@ -626,7 +640,10 @@ def _free_names(session: Session, wanted: Sequence[rows.Step], out: _Out) -> lis
     """
     tables = {table: dict(columns) for table, columns in session.me.footprint.tables.items()}
     for step in wanted:
-        tables.get(step.table, {}).pop(step.column, None)
+        if step.column:
+            tables.get(step.table, {}).pop(step.column, None)
+        else:
+            tables.pop(step.table, None)
     footprint = dataclasses.replace(session.me.footprint, tables=tables)
     attempts = _take_ready_steps(
         session,

@@ -254,11 +254,11 @@ def chained(judged: Judgement, step: rows.Step) -> str:
     )
 
 
-def name_taken(judged: Judgement, name: str, step: rows.Step) -> str:
+def name_taken(judged: Judgement, name: str, target: str, migration: str) -> str:
     """An index or constraint whose name is still in use, for old code."""
     return (
-        f"{judged.what}. {name} still stands over {step.target}, which {step.app}.{step.migration} removed; "
-        f"`manage.py guard why {step.target}` says what it waits for."
+        f"{judged.what}. {name} still stands over {target}, from which {migration} removed what it covers; "
+        f"`manage.py guard why {target}` says what it waits for."
     )
 
 
@@ -270,8 +270,9 @@ def nulls(judged: Judgement, target: Target, number: int) -> str:
 
 def differs(judged: Judgement, step: rows.Step) -> str:
     """A new column that has the name of a leftover but is another one."""
+    kind = "column" if step.column else "table"
     return (
-        f"{judged.what}. The name {step.target} is still taken by the column that {step.app}.{step.migration} removed, "
+        f"{judged.what}. The name {step.target} is still taken by the {kind} that {step.app}.{step.migration} removed, "
         f"and this one is different. `manage.py migrate` sets the old one aside as soon as nobody uses it."
     )
 

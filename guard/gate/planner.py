@@ -19,6 +19,7 @@ from django.db.migrations import (
     AddField,
     AddIndex,
     AlterField,
+    AlterIndexTogether,
     AlterModelOptions,
     AlterUniqueTogether,
     CreateModel,
@@ -28,8 +29,10 @@ from django.db.migrations import (
     RemoveField,
     RemoveIndex,
     RenameField,
+    RenameIndex,
     RunPython,
     RunSQL,
+    SeparateDatabaseAndState,
 )
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.base import Operation
@@ -106,6 +109,25 @@ def with_operations(migration: Migration, operations: list[Operation]) -> Migrat
     return stand_in
 
 
+def _names_given(operation: Operation) -> Iterator[str]:
+    """Names of indexes and constraints that the operation takes."""
+    if isinstance(operation, SeparateDatabaseAndState):
+        for nested in operation.database_operations:
+            yield from _names_given(nested)
+    elif isinstance(operation, CreateModel):
+        for part in (*operation.options.get("indexes", ()), *operation.options.get("constraints", ())):
+            yield part.name
+    elif isinstance(operation, RenameIndex):
+        yield operation.new_name
+    elif name := getattr(getattr(operation, "index", getattr(operation, "constraint", None)), "name", None):
+        yield name
+
+
+def _name_freed(operation: Operation) -> str:
+    """The name of the index or constraint that the operation would take away; empty where it has none of its own."""
+    return operation.name if isinstance(operation, (RemoveIndex, RemoveConstraint)) else ""
+
+
 class Planner:
     """One plan's decisions."""
 
@@ -126,8 +148,14 @@ class Planner:
         self._keeping: set[tuple[str, str]] = set()
         #: Ids of steps whose leftovers this plan takes over: what comes after is about the column in use.
         self._returning: set[int] = set()
+        #: Names of indexes and constraints that this plan leaves over what it slates: over what, and which migration.
+        self._standing: dict[str, tuple[str, str]] = {}
         #: Tables that a migration of the plan renames, after other operations on them.
         self._moved: set[str] = set()
+        #: Names, and groups of columns, of what the plan makes again on leftovers that it takes over.
+        self._remade: set[str | tuple[str, ...]] = set()
+        #: Migrations without second steps, because the plan gives names that they free to something else.
+        self._in_one: set[Key] = set()
         #: Whether an earlier operation of the plan may write rows.
         self._data_may_change = False
 
@@ -142,6 +170,9 @@ class Planner:
         refused = [reason for judgement in judged for reason in self._refusals(judgement)]
         if refused:
             raise CommandError(messages.refused(refused), returncode=1)
+        # That is refused unless the fleet is stopped. The gate stands before each of them, as before what takes a name.
+        self._in_one = self._before_names_taken_again(judged)
+        self.session.unsafe |= self._in_one
         makes: dict[Key, tuple[Target, ...]] = {}
         held: dict[Key, Held] = {}
         behind: dict[Key, Key] = {}
@@ -189,6 +220,24 @@ class Planner:
                 if operation.disposition is Disposition.SPLIT:
                     split |= {target.table for target in (*operation.takes, *operation.makes, *operation.names)}
         return moved
+
+    @staticmethod
+    def _before_names_taken_again(judged: Sequence[MigrationJudgement]) -> set[Key]:
+        """Migrations that take something away, up to the last that gives a name to something else.
+
+        What refers to a table that goes has to go with it, so it is not only what frees the name.
+        """
+        freed: set[Target] = set()
+        splitting: list[Key] = []
+        found: set[Key] = set()
+        for judgement in judged:
+            for operation in judgement.operations:
+                if operation.disposition is Disposition.SPLIT:
+                    freed |= set(operation.takes)
+                    splitting.append((judgement.app, judgement.name))
+                elif operation.disposition is Disposition.REFUSE and freed.intersection(operation.makes):
+                    found.update(splitting)
+        return found
 
     def reclaim_only(self, judged: Sequence[MigrationJudgement]) -> None:
         """Stand-ins for what meets a leftover, and for nothing else: what only observes runs everything whole."""
@@ -363,11 +412,15 @@ class Planner:
             and judged.note != rules.JOINED
         ]
         # What is refused has been refused by now, unless the fleet is stopped or it takes a leftover over.
-        whole = judgement.disposition in (Disposition.HOLD, Disposition.REFUSE) or (
-            self.session.config.strategy is conf.Strategy.HOLD
-            and any(
-                isinstance(operation, AlterField) and judged.disposition is Disposition.SPLIT
-                for operation, judged in zip(migration.operations, judgement.operations, strict=True)
+        whole = (
+            judgement.disposition in (Disposition.HOLD, Disposition.REFUSE)
+            or key in self.session.unsafe
+            or (
+                self.session.config.strategy is conf.Strategy.HOLD
+                and any(
+                    isinstance(operation, AlterField) and judged.disposition is Disposition.SPLIT
+                    for operation, judged in zip(migration.operations, judgement.operations, strict=True)
+                )
             )
         )
         if not whole:
@@ -418,13 +471,15 @@ class Planner:
                     or (isinstance(operation, RenameField) and judged.phase is not Phase.NEUTRAL)
                 )
             ]
-            if name := getattr(getattr(operation, "index", getattr(operation, "constraint", None)), "name", None):
+            for name in _names_given(operation):
                 # Names of indexes are taken for a whole schema.
                 reasons += [
-                    messages.name_taken(judged, name, step)
+                    messages.name_taken(judged, name, step.target, f"{step.app}.{step.migration}")
                     for step in self.steps
                     if step.id not in self._returning and name in step.payload.get("shared", ())
                 ]
+                if name in self._standing:
+                    reasons.append(messages.name_taken(judged, name, *self._standing[name]))
             if not isinstance(operation, (AddField, CreateModel)):
                 continue
             for step in self._met(judged):
@@ -549,18 +604,30 @@ class Planner:
         key = (judgement.app, judgement.name)
         author = delete_model.Author(key, self._replaced_by(key), self.session.report)
         operations = [
-            self._instead(operation, judged, author, after, split and self._splits(judged))
+            self._instead(operation, judged, author, after, split and key not in self._in_one and self._splits(judged))
             for operation, judged in zip(migration.operations, judgement.operations, strict=True)
         ]
+        removed = {target for judged in judgement.operations for target in judged.takes if target.column}
+        for operation, judged in zip(operations, judgement.operations, strict=True):
+            if isinstance(operation, Companion) and (name := _name_freed(operation.operation)):
+                covered = [*(target for target in judged.names if target in removed), *judged.names]
+                self._standing[name] = (str(covered[0]) if covered else key[0], f"{key[0]}.{key[1]}")
+        companions = [operation.operation for operation in operations if isinstance(operation, Companion)]
         constrained = {
-            delete_model.model_of(operation.operation)
-            for operation in operations
-            if isinstance(operation, Companion)
-            and isinstance(operation.operation, (AlterUniqueTogether, RemoveConstraint))
+            delete_model.model_of(operation)
+            for operation in companions
+            if isinstance(operation, (AlterUniqueTogether, RemoveConstraint))
         }
+        together = {
+            delete_model.model_of(operation)
+            for operation in companions
+            if isinstance(operation, (AlterUniqueTogether, AlterIndexTogether))
+        }
+        names = frozenset(map(_name_freed, companions))
         for index, operation in enumerate(operations):
             if isinstance(operation, SplitRemoveField):
                 operation.constrained = operation.model_name_lower in constrained
+                operation.companions, operation.together = names, operation.model_name_lower in together
             elif isinstance(operation, SteppedAlterField) and self._connection.get_autocommit():
                 operation.fills_behind = all(_meets_no_null(operation, later) for later in operations[index + 1 :])
         if any(a is not b for a, b in zip(operations, migration.operations, strict=True)):
@@ -595,6 +662,7 @@ class Planner:
             self._keeping |= {(target.table, target.column) for target in judged.makes}
             return SteppedRenameField.standing_in_for(operation, author.report)
         if type(operation) in MAKING and self._returns(judged):
+            self._remade |= {*_names_given(operation), *self._groups(operation, author.migration[0], after)}
             return MakeMissing(operation)
         if type(operation) not in (AddField, CreateModel):
             return operation
@@ -616,7 +684,21 @@ class Planner:
             return operation
         if issubclass(kind, KeepDefaultAddField):
             self._keeping.add((column.table, column.column))
-        return kind.standing_in_for(operation, author.migration, author.replaced_by, author.report)
+        made_by = kind.standing_in_for(operation, author.migration, author.replaced_by, author.report)
+        if isinstance(made_by, ReclaimField):
+            made_by.remade = self._remade
+        return made_by
+
+    @staticmethod
+    def _groups(operation: Operation, app: str, after: ProjectState) -> Iterator[tuple[str, ...]]:
+        """The columns of each group that is to be unique together."""
+        key = (app, delete_model.model_of(operation))
+        if not isinstance(operation, AlterUniqueTogether) or key not in after.models:
+            return
+        fields = after.models[key].fields
+        for group in operation.option_value or ():
+            if all(name in fields for name in group):
+                yield tuple(naming.column(fields[name], name) for name in group)
 
     def _splits(self, judged: Judgement) -> bool:
         targets = (*judged.takes, *judged.makes, *judged.names)

@@ -836,28 +836,43 @@ def _detach(state: ProjectState) -> None:
                 found.fields[name] = field.clone()
 
 
+def states_before(migration: Migration, state: ProjectState) -> Iterator[ProjectState]:
+    """The state before each of the migration's operations, from the one before it, which is left as it is."""
+    walk = _Walk(state, {})
+    for operation in migration.operations:
+        yield walk.step(migration.app_label, operation)[0]
+
+
 def judge_backwards(
     migrations: Sequence[Migration],
     states: Mapping[naming.Key, tuple[ProjectState, ProjectState]],
     *,
     connection: BaseDatabaseWrapper,
+    declared: Mapping[str, Phase] | None = None,
 ) -> tuple[MigrationJudgement, ...]:
     """Judge migrations that are to be unapplied, in the order in which they will be.
 
     `states` gives, by (app, name), the states before and after each migration. What a migration makes, unapplying it
-    takes away.
+    takes away; what is declared NEUTRAL breaks nobody in this direction either. `declared` is as for `judge_plan`.
     """
     return tuple(
-        _backwards(migration, states[migration.app_label, migration.name][0], connection) for migration in migrations
+        _backwards(migration, states[migration.app_label, migration.name][0], connection, declared or {})
+        for migration in migrations
     )
 
 
-def _backwards(migration: Migration, state: ProjectState, connection: BaseDatabaseWrapper) -> MigrationJudgement:
+def _backwards(
+    migration: Migration, state: ProjectState, connection: BaseDatabaseWrapper, given: Mapping[str, Phase]
+) -> MigrationJudgement:
     walk = _Walk(state, {})
     judged = []
-    for operation in migration.operations:
+    for index, operation in enumerate(migration.operations):
         before, after = walk.step(migration.app_label, operation)
-        judged.append(_undone(operation, migration.app_label, before, after, connection))
+        judgement = _undone(operation, migration.app_label, before, after, connection)
+        said = _declared(migration, index, given)
+        if said is not None and (as_said := rules.declare(judgement, said)).phase is Phase.NEUTRAL:
+            judgement = replace(as_said, takes=(), makes=())
+        judged.append(judgement)
     return _of_migration(migration, judged)
 
 

@@ -168,6 +168,9 @@ class KeepDefaultAddField(NamedAgainAddField):
 class ReclaimField(KeepDefaultAddField):
     """Stands in for an AddField whose column is there as a leftover: taken over, relaxing undone, data kept."""
 
+    #: What later operations of the plan make on it again: names, and groups of columns. Complete when the plan runs.
+    remade: set[str | tuple[str, ...]]
+
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
@@ -198,11 +201,32 @@ class ReclaimField(KeepDefaultAddField):
             default = effective_default(schema_editor, field, self.field.default)
         if step is not None:
             take_over(schema_editor, step, field, default, self.report, keep_default=keep, given_to=self.migration)
+        else:
+            step = slating.given_to(ledger, table, column, self.migration)
+        if step is not None:
+            self._drop_companions(schema_editor, after, step)
         if own:
             ddl_for(schema_editor.connection, schema_editor.execute).set_default_expression(table, column, own)
         if tidy is not None:
             self._note_default(schema_editor, tidy)
         make_index(schema_editor, after, field)
+
+    def _drop_companions(
+        self, schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model], step: rows.Step
+    ) -> None:
+        """What waited with the column, and that no model wants any more, goes now: the column stays."""
+        present = leftover.parts(schema_editor.connection, step.table)
+        gone = [
+            name
+            for name in step.payload.get(leftover.COMPANIONS, ())
+            if name in present and name not in self.remade and tuple(present[name]["columns"]) not in self.remade
+        ]
+        if gone and schema_editor.connection.vendor == "sqlite":
+            schema_editor._remake_table(model)  # type: ignore[attr-defined]
+            return
+        ddl = ddl_for(schema_editor.connection, schema_editor.execute)
+        for name in gone:
+            ddl.drop_part(step.table, name)
 
 
 def take_over(

@@ -120,10 +120,20 @@ def give_back(
     return GivenBack()
 
 
+#: Key of a step's payload: names of indexes and constraints whose own removal waits with the column.
+COMPANIONS = "companions"
+
+
+def parts(connection: BaseDatabaseWrapper, table: str) -> dict[str, Any]:
+    """The table's indexes and constraints, by name."""
+    with connection.cursor() as cursor:
+        found: dict[str, Any] = connection.introspection.get_constraints(cursor, table)
+    return found
+
+
 def shared_parts(ddl: Ddl, table: str, column: str) -> tuple[str, ...]:
     """Names of the indexes and constraints over this column and others."""
-    with ddl.connection.cursor() as cursor:
-        found = ddl.connection.introspection.get_constraints(cursor, table)
+    found = parts(ddl.connection, table)
     own = ddl.part_names(table, column)
     return tuple(
         sorted(

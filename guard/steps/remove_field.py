@@ -28,6 +28,10 @@ class SplitRemoveField(RemoveField):
     report: Report
     #: Whether a constraint over the column stays with it: rows that leave it out must have NULL there.
     constrained: bool = False
+    #: Names of indexes and constraints that the migration takes away too, and that stay with the column.
+    companions: frozenset[str] = frozenset()
+    #: Whether those of `unique_together` or `index_together` are among them.
+    together: bool = False
 
     @classmethod
     def standing_in_for(
@@ -74,6 +78,7 @@ class SplitRemoveField(RemoveField):
             "found": found.to_json(),
             "declared": leftover.declared(field, connection),
             "shared": list(shared),
+            leftover.COMPANIONS: self._companions(schema_editor, model, column),
         }
         step = slating.slate(
             ledger,
@@ -116,6 +121,23 @@ class SplitRemoveField(RemoveField):
         self.report.slated.append((ledger.save(step, after), plan.may_read_null))
         if plan.release_parents:
             self.report.to_validate.append((table, column))
+
+    def _companions(self, schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model], column: str) -> list[str]:
+        declared = {part.name for part in (*model._meta.indexes, *model._meta.constraints)}
+        return [
+            name
+            for name, part in leftover.parts(schema_editor.connection, model._meta.db_table).items()
+            if column in (part["columns"] or ())
+            and (
+                name in self.companions
+                or (
+                    self.together
+                    and len(part["columns"]) > 1
+                    and (part["unique"] or part["index"])
+                    and not (part["primary_key"] or name in declared)
+                )
+            )
+        ]
 
 
 class GiveBackRemoveField(SplitRemoveField):

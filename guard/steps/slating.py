@@ -63,7 +63,11 @@ def keeping(ledger: Ledger, table: str, column: str) -> list[rows.Step]:
 
 def open_step(ledger: Ledger, table: str, column: str) -> rows.Step | None:
     """The removal that waits, or is set aside, of what has (or last had) the column's name; else None."""
-    found = [s for s in _removals(ledger, table, column, OPEN) if not s.payload.get(protocol.RECLAIMED)]
+    found = [
+        step
+        for step in _removals(ledger, table, column, OPEN)
+        if not step.payload.get(protocol.RECLAIMED) and above(ledger, step) is None
+    ]
     return found[-1] if found else None
 
 
@@ -72,6 +76,23 @@ def removal_by(ledger: Ledger, table: str, column: str, migrations: Iterable[Pai
     wanted = set(migrations)
     found = [s for s in _removals(ledger, table, column, rows.StepState) if wanted.intersection(protocol.names(s))]
     return found[-1] if found else None
+
+
+def above(ledger: Ledger, step: rows.Step) -> rows.Step | None:
+    """The step that has set the whole table of this column's step aside, and the column with it; else None."""
+    if not step.column:
+        return None
+    tables = _removals(ledger, step.table, "", (rows.StepState.ASIDE, rows.StepState.SEALED))
+    return next((table for table in tables if table.aside_name and table.slated_at >= step.slated_at), None)
+
+
+def beneath(ledger: Ledger, table: rows.Step) -> list[rows.Step]:
+    """Steps of columns that are set aside in a table which is set aside itself."""
+    return [
+        step
+        for step in ledger.steps(rows.StepState.ASIDE)
+        if step.column and step.table == table.table and step.slated_at <= table.slated_at
+    ]
 
 
 def given_to(ledger: Ledger, table: str, column: str, migration: Pair) -> rows.Step | None:

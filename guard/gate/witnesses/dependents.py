@@ -258,8 +258,14 @@ def of_migration(
         return Around(())
     others: list[Dependent] = []
     unseen: tuple[Unseen, ...] = ()
-    for table, column in takes:
-        around = of_column(connection, table, column, leftovers) if column else of_table(connection, table, leftovers)
+    pairs = [(table, column) for table, column in takes]
+
+    def going(table: str, column: str) -> bool:
+        """What the migration takes away itself is no obstacle either."""
+        return (table, column) in pairs or (table, "") in pairs or leftovers(table, column)
+
+    for table, column in pairs:
+        around = of_column(connection, table, column, going) if column else of_table(connection, table, going)
         unseen = around.unseen
         on = f"{table}.{column}" if column else table
         others += [replace(each, on=on) for each in around.others if each.name.startswith(_SILENT[connection.vendor])]

@@ -160,6 +160,10 @@ class Ddl(abc.ABC):
     def drop_column(self, table: str, column: str) -> None:
         """Drop the column with its own constraints, but nothing that others made upon it."""
 
+    def drop_part(self, table: str, name: str) -> None:
+        """Drop an index or constraint of the table."""
+        raise NotImplementedError("on SQLite it goes where the table is made anew without it")
+
     def rename_column(self, table: str, before: str, after: str) -> None:
         """Rename a column."""
         self.execute(f"ALTER TABLE {self.quote(table)} RENAME COLUMN {self.quote(before)} TO {self.quote(after)}", None)

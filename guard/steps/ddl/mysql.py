@@ -167,8 +167,15 @@ class MysqlDdl(Ddl):
         drops.append(f"DROP COLUMN {self.quote(column)}")
         self._alter(table, ", ".join(drops))
 
-    def _shared_indexes(self, table: str, column: str) -> list[str]:
-        """Indexes over this column and others. What a foreign key of another column needs in their place is made."""
+    def drop_part(self, table: str, name: str) -> None:
+        indexes = self._index_columns(table)
+        if name in indexes:
+            self._keep_key_indexes(table, indexes, {name}, {indexes[name][0]})
+        kind = "INDEX" if name in indexes else "CONSTRAINT"
+        self._alter(table, f"DROP {kind} {self.quote(name)}")
+
+    def _index_columns(self, table: str) -> dict[str, list[str]]:
+        """Columns of each index, in its order."""
         found: dict[str, list[str]] = {}
         for name, member in self._fetch(
             "SELECT index_name, column_name FROM information_schema.statistics "
@@ -176,14 +183,23 @@ class MysqlDdl(Ddl):
             [table],
         ):
             found.setdefault(name, []).append(member or "")
+        return found
+
+    def _shared_indexes(self, table: str, column: str) -> list[str]:
+        """Indexes over this column and others. What a foreign key of another column needs in their place is made."""
+        found = self._index_columns(table)
         shared = {name for name, members in found.items() if len(members) > 1 and column in members}
-        for first in {found[name][0] for name in shared} - {column}:
-            leads = any(members[0] == first for name, members in found.items() if name not in shared)
+        self._keep_key_indexes(table, found, shared, {found[name][0] for name in shared} - {column})
+        return sorted(shared)
+
+    def _keep_key_indexes(self, table: str, indexes: dict[str, list[str]], gone: set[str], columns: set[str]) -> None:
+        """Make the index that a foreign key of these columns needs, where it has none but those that go."""
+        for first in columns:
+            leads = any(members[0] == first for name, members in indexes.items() if name not in gone)
             facts = self.facts(table, first)
             if facts is not None and facts.foreign_keys and not leads:
                 name = self.quote(f"{first[:50]}_guard_fk")
                 self.execute(f"CREATE INDEX {name} ON {self.quote(table)} ({self.quote(first)})", None)
-        return sorted(shared)
 
     def _shared_checks(self, table: str, column: str) -> list[str]:
         """Checks of the table that name the column. One that belongs to the column alone goes with it."""

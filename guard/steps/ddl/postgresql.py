@@ -136,6 +136,14 @@ class PostgresqlDdl(Ddl):
         self.execute("SET CONSTRAINTS ALL IMMEDIATE", None)
         self.execute("SET CONSTRAINTS ALL DEFERRED", None)
 
+    def drop_part(self, table: str, name: str) -> None:
+        if self._fetch(
+            "SELECT 1 FROM pg_constraint WHERE conname = %s AND conrelid = to_regclass(%s)", [name, self.quote(table)]
+        ):
+            self.execute(f"ALTER TABLE {self.quote(table)} DROP CONSTRAINT {self.quote(name)}", None)
+        else:
+            self.execute(f"DROP INDEX {self.quote(name)}", None)
+
     def drop_column(self, table: str, column: str) -> None:
         # RESTRICT is the default: Django 5.2's CASCADE would take views with it in silence.
         self._alter(table, f"DROP COLUMN {self.quote(column)} RESTRICT")

@@ -82,11 +82,11 @@ class _Loader(MigrationLoader):
 class Deploy:
     """One case on one database."""
 
-    def __init__(self, alias, case, **guard):
+    def __init__(self, alias, case, app="", **guard):
         self.alias = alias
         self.connection = connections[alias]
         self.case = case
-        self.app = f"m{next(_numbers)}"
+        self.app = app or f"m{next(_numbers)}"
         self.guard = {**WINDOWS, "RELEASE": "new", **guard}
         self.said = ""
         #: How many migrations the release has that takes steps and restores; None: all.
@@ -174,14 +174,19 @@ class Deploy:
 
     # With guard
 
-    def migrate(self, count, *, release=None, fake=False, fake_initial=False):
-        """Run `migrate` to the first `count` migrations, by the code of the release that has `release` of them."""
+    def migrate(self, count, *, release=None, fake=False, fake_initial=False, everything=False):
+        """Run `migrate` to the first `count` migrations, by the code of the release that has `release` of them.
+
+        With `everything` it names no target.
+        """
         release = len(self.migrations) if release is None else release
         executor = MigrationExecutor(self.connection)
         executor.loader = _Loader(self.connection, self.migrations[: max(count, release)])
-        target = (self.app, self.migrations[count - 1].name if count else None)
+        targets = [(self.app, self.migrations[count - 1].name if count else None)]
+        if everything:
+            targets += [key for key in executor.loader.graph.leaf_nodes() if key[0] == "guard"]
         with self._as(release), self._listening(executor):
-            executor.migrate([target], fake=fake, fake_initial=fake_initial)
+            executor.migrate(targets, fake=fake, fake_initial=fake_initial)
 
     @contextmanager
     def _as(self, count):
@@ -250,7 +255,8 @@ class Deploy:
             self._as(self.release or len(self.migrations)) as me,
             contract.contractor(self.alias, conf.strict(), me) as gate,
         ):
-            for step in gate.ledger.steps(rows.StepState.ASIDE):
+            # A column that went before its table comes back after it.
+            for step in reversed(gate.ledger.steps(rows.StepState.ASIDE)):
                 gate.restore(step)
 
     def states(self):
@@ -509,7 +515,7 @@ class _ByName:
 
 
 def _pointing(operation, app):
-    """The operation with its relations pointed to the case's own app (written as "app.model")."""
+    """The operation with its relations and tables pointed to the case's own app ("app.model", "app_table")."""
     _, args, kwargs = operation.deconstruct()
     found = _deep(args, app), _deep(kwargs, app)
     return type(operation)(*found[0], **found[1])
@@ -517,7 +523,7 @@ def _pointing(operation, app):
 
 def _deep(value, app):
     if isinstance(value, str):
-        return re.sub(r"^app\.", f"{app}.", value)
+        return re.sub(r"^app(?=[._])", app, value)
     if isinstance(value, models.Field):
         copied = value.clone()
         if copied.remote_field is not None and isinstance(copied.remote_field.model, str):

@@ -14,7 +14,7 @@ from guard.ledger.protocol import ProtocolError
 from guard.ledger.store import Ledger
 from guard.steps.ddl.mysql import MysqlDdl
 from guard.steps.leftover import is_aside
-from tests.integration.matrix.harness import Case, Deploy, model
+from tests.integration.matrix.harness import Case, Deploy, _differences, model
 from tests.integration.matrix.test_remove import PARENT, char, fk
 
 
@@ -209,6 +209,22 @@ def test_a_lock_that_is_missing_halfway_through_restoring_is_waited_for(
         assert len(met) == 3
         assert set(deploy.states().values()) == {"waiting"}
         assert not any(is_aside(name) for name in deploy.names())
+
+
+def test_unapplying_knows_a_many_to_many_field_of_a_model_that_the_migration_renames(alias: str) -> None:
+    renamed = [m.RenameModel("Item", "Thing"), m.RemoveField("thing", "many")]
+    deploy = Deploy(alias, Case([PARENT, item(("many", m2m()))], [renamed]))
+    try:
+        deploy.seed()
+        before = deploy.schema()
+        # Such a migration is refused while somebody runs.
+        deploy.leave(deploy.arrive(1, "old"))
+        deploy.migrate(2)
+        assert deploy.applied() == 2, deploy.said
+        deploy.migrate(1)
+        assert not (different := _differences(deploy.schema(), before)), different
+    finally:
+        deploy.drop()
 
 
 def test_unapplying_makes_anew_what_was_erased(alias: str) -> None:

@@ -463,12 +463,18 @@ def test_state_is_neither_changed_nor_rendered():
 # Backwards
 
 
-def backwards(base, *operations):
+def backwards(base, *operations, declared=None):
     before = state(*base)
     done = migration("0001", *operations)
     states = {("shop", "0001"): (before, done.mutate_state(before))}
-    (judged,) = plan.judge_backwards([done], states, connection=connection)
+    (judged,) = plan.judge_backwards([done], states, connection=connection, declared=declared)
     return judged
+
+
+def test_unapplying_what_is_declared_neutral_takes_nothing_from_anybody():
+    adding = m.AddField("item", "x", char(null=True))
+    assert backwards([ITEM], adding, declared={"shop.0001": Phase.EXPAND}).takes
+    assert not backwards([ITEM], adding, declared={"shop.0001": Phase.NEUTRAL}).takes
 
 
 def test_unapplying_takes_what_applying_made():
