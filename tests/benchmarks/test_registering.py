@@ -1,4 +1,4 @@
-"""What a fleet that starts at one moment waits for its registrations: 150 of them over 50 connections, a millisecond
+"""What a fleet that starts at one moment waits for its registrations: 150 of them over 30 connections, a millisecond
 away, from several processes; beside it the same with an exclusive lock on the gate row.
 """
 
@@ -32,7 +32,8 @@ from tests.integration.ledger.harness import (
     together,
 )
 
-PROCESSES, THREADS, EACH = 5, 10, 3
+#: As many connections as leave room for what is tested beside it: servers have a hundred.
+PROCESSES, THREADS, EACH = 5, 6, 5
 #: Whether the lock is exclusive, in turn: the machine may become busier meanwhile.
 ROUNDS = (False, True) * 4
 
