@@ -24,6 +24,7 @@ LONG = tuple(
 ONCE = (
     Path("tests/unit/gate/test_search.py"),
     Path("tests/unit/gate/test_verdict_properties.py"),
+    Path("tests/integration/runtime/test_faults.py"),
     Path("tests/integration/runtime/test_soak.py"),
     Path("tests/acceptance/test_pgbouncer.py"),
     Path("tests/docs"),

@@ -34,6 +34,10 @@ from guard.steps.locks import pauses
 GATE_LOCK_WAIT = 0.4
 GATE_LIMIT = 0.8
 
+#: Seconds after which PostgreSQL ends the session of a taker that says nothing while it holds a table's lock, because
+#: its process or its machine was stopped: the application waits for that lock.
+DDL_IDLE = 10.0
+
 #: Seconds that a command waits for another taker's living seal.
 SEAL_PATIENCE = 5.0
 
@@ -274,7 +278,7 @@ class Contractor:
         if vendor == "sqlite":
             self._set_foreign_keys(False)
         try:
-            with self.ledger.transaction(lock_wait=self.config.lock_timeout):
+            with self.ledger.transaction(lock_wait=self.config.lock_timeout, idle=DDL_IDLE):
                 yield
                 if vendor == "sqlite" and self.ddl.columns(table):
                     # This table alone: what is wrong elsewhere is not this step's doing.

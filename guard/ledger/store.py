@@ -328,20 +328,24 @@ class Ledger:
 
     @contextmanager
     def transaction(
-        self, *first: Statement, lock_wait: float = connecting.LOCK_WAIT, limit: float | None = None
+        self,
+        *first: Statement,
+        lock_wait: float = connecting.LOCK_WAIT,
+        limit: float | None = None,
+        idle: float | None = None,
     ) -> Iterator[Conversation]:
         """One short transaction on a private connection, READ COMMITTED; any failure rolls all of it back.
 
         `first`: statements that are sent with its BEGIN. `lock_wait` and `limit` (of each statement, and of idling
-        between two) are in seconds; MySQL and MariaDB count idling, and waits for locks, in whole ones. Raises
-        LedgerMissing, or the DatabaseError that it met.
+        between two) are in seconds; MySQL and MariaDB count idling, and waits for locks, in whole ones. `idle` limits
+        idling alone, on PostgreSQL. Raises LedgerMissing, or the DatabaseError that it met.
         """
         bounded = self.connection.vendor == "mysql" and limit is not None
         talk = Conversation()
         try:
             if bounded:
                 self._send(self._bounds(limit))
-            talk.answers = self._begin(lock_wait, limit, first)
+            talk.answers = self._begin(lock_wait, limit, idle, first)
             yield talk
             self._together([*talk._last, ("COMMIT", ())])
         except BaseException as error:
@@ -354,10 +358,12 @@ class Ledger:
             if bounded and self.connection.connection is not None:
                 self._end(self._bounds(None))
 
-    def _begin(self, lock_wait: float, limit: float | None, first: Sequence[Statement]) -> list[Answer]:
+    def _begin(
+        self, lock_wait: float, limit: float | None, idle: float | None, first: Sequence[Statement]
+    ) -> list[Answer]:
         begin: list[Statement] = [("BEGIN IMMEDIATE" if self.connection.vendor == "sqlite" else "BEGIN", ())]
         if self.connection.vendor == "postgresql":
-            begin = _beginning(lock_wait, limit)
+            begin = _beginning(lock_wait, limit, idle)
         return self._together([*begin, *first])[len(begin) :]
 
     def _bounds(self, limit: float | None) -> str:
@@ -1034,11 +1040,13 @@ class Ledger:
         )
 
 
-def _beginning(lock_wait: float, limit: float | None) -> list[Statement]:
+def _beginning(lock_wait: float, limit: float | None, idle: float | None = None) -> list[Statement]:
     """What begins a transaction of PostgreSQL with its limits, in seconds."""
     limits = {"lock_timeout": lock_wait}
     if limit is not None:
         limits |= {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
+    if idle is not None:
+        limits["idle_in_transaction_session_timeout"] = idle
     # The isolation is said here, because Django's does not reach this BEGIN, and the server's default may be another
     # one, under which the gate would miss a row that was committed while it waited for its lock.
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import random
 import threading
 import time
@@ -40,8 +41,11 @@ class Heart:
         self._interval = interval
         self._starting = threading.Lock()
         self._beating = threading.Lock()
-        self._woken = threading.Event()
-        self._stopped = threading.Event()
+        # Rung by signal handlers, and by finalisers that the garbage collector runs: an Event that is being set in the
+        # frame below would never let them go on. A queue of this kind does, and flags need no lock.
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._woken = False
+        self._stopped = False
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         self._threads = True
@@ -53,7 +57,7 @@ class Heart:
     def start(self) -> None:
         """Start the thread, unless it runs. The first beat comes after one interval."""
         with self._starting:
-            if self._stopped.is_set() or not self._threads or (self._thread is not None and self._thread.is_alive()):
+            if self._stopped or not self._threads or (self._thread is not None and self._thread.is_alive()):
                 return
             self._schedule()
             thread = threading.Thread(target=self._run, name="guard-heartbeat", daemon=True)
@@ -67,20 +71,22 @@ class Heart:
             self._thread = thread
 
     def wake(self) -> None:
-        """Beat soon: now, or a second after the last beat."""
-        self._woken.set()
+        """Beat soon: now, or a second after the last beat. May be called from anywhere."""
+        if not self._woken:
+            self._woken = True
+            self._bell.put(None)
 
     def attend(self) -> None:
         """See to it that the heart beats: restart a thread that died, beat in this thread where it is overdue."""
-        if self._stopped.is_set():
+        if self._stopped:
             return
         if self._threads and (self._thread is None or not self._thread.is_alive()):
             self.start()
         now = time.monotonic()
         overdue = now > self._next + self._interval() / 2 if self._threads else now >= self._next
-        if overdue or (not self._threads and self._woken.is_set() and now >= self._last + SHORTEST):
+        if overdue or (not self._threads and self._woken and now >= self._last + SHORTEST):
             self._one()
-        elif self._tried != self._next and now >= self._next - self._interval() / 3 and not self._woken.is_set():
+        elif self._tried != self._next and now >= self._next - self._interval() / 3 and not self._woken:
             self._try_ride()
 
     def _try_ride(self) -> None:
@@ -97,10 +103,10 @@ class Heart:
 
     def stop(self) -> None:
         """Say farewell and stop for good, within FAREWELL seconds whatever the database does."""
-        if self._stopped.is_set():
+        if self._stopped:
             return
-        self._stopped.set()
-        self._woken.set()
+        self._stopped = True
+        self._bell.put(None)
         thread = self._thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             # In the thread, because at the end of the interpreter no other one can be started to bound the wait.
@@ -109,15 +115,20 @@ class Heart:
             self._farewell()
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            if self._woken.wait(max(0.0, self._next - time.monotonic())) and not self._stopped.is_set():
-                self._stopped.wait(max(0.0, self._last + SHORTEST - time.monotonic()))
+        while not self._stopped:
+            if not self._woken:
+                self._listen(self._next)
+            if self._woken:
+                while not self._stopped and time.monotonic() < self._last + SHORTEST:
+                    self._listen(self._last + SHORTEST)
             elif time.monotonic() < self._next:
                 # A request has made the beat meanwhile.
                 continue
-            if not self._stopped.is_set():
+            if not self._stopped:
                 try:
-                    self._one()
+                    if not self._one():
+                        # A request is at it, and may be for as long as the database is silent.
+                        self._listen(time.monotonic() + SHORTEST)
                     # Of this thread, where a subscriber to an event has opened one.
                     connections.close_all()
                 except BaseException:
@@ -126,17 +137,26 @@ class Heart:
         self._farewell()
         self._done.set()
 
-    def _one(self) -> None:
-        if not self._beating.acquire(blocking=False):
-            return
+    def _listen(self, until: float) -> None:
+        """Wait for the bell until then, by the monotonic clock."""
         try:
-            self._woken.clear()
+            self._bell.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            pass
+
+    def _one(self) -> bool:
+        """Beat, unless another thread is at it; whether it did."""
+        if not self._beating.acquire(blocking=False):
+            return False
+        try:
+            self._woken = False
             self._last = time.monotonic()
             self._schedule()
             self._beat()
             self.beats += 1
         finally:
             self._beating.release()
+        return True
 
     def _schedule(self) -> None:
         # Spread, so that a fleet that started at one moment does not beat at one moment for ever.

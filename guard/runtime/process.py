@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
 from types import FrameType
-from typing import Any
+from typing import Any, ParamSpec
 
 import wrapt
 from django.apps import apps
@@ -79,6 +80,24 @@ _WORKERS = frozenset(
     {"celery", "dramatiq", "rq", "rqworker", "huey_consumer", "huey_consumer.py", "arq", "taskiq", "procrastinate"}
 )
 _TOOLS = frozenset({"pytest", "py.test", "mypy", "dmypy", "pylint", "sphinx-build"})
+
+
+P = ParamSpec("P")
+
+
+def _contained(hook: Callable[P, None]) -> Callable[P, None]:
+    """Django, a server or a test runner calls this hook: whatever goes wrong in it goes no further."""
+
+    @wraps(hook)
+    def contained(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            hook(*args, **kwargs)
+        except watch.StopWork:
+            raise
+        except Exception:
+            grumble(f"hook {hook.__name__}", "%s failed.", hook.__name__.strip("_"), traceback=True)
+
+    return contained
 
 
 class Refused(watch.StopWork, CommandError):
@@ -196,22 +215,21 @@ class Process:
             self.role = role
             _disarm()
             # Before it is registered: from then on every end is one at which it leaves.
-            if role.kind is rows.InstanceKind.COMMAND or self.command is not None:
-                _leave_on_terminate()
+            _leave_on_terminate()
             _leave_at_end_of_child()
             if role is WEB:
                 hosting.by_uvicorn(_begin_anew)
             self._entering_thread = threading.get_ident()
             try:
                 _off_the_loop(self._register)
+                if self.leases and self._ended_by is None:
+                    self.heart.start()
             finally:
                 self._entering_thread = None
                 # Also where it failed: the heartbeat tries again, not each connection of the application.
                 self.entered = True
             if self._ended_by is not None:
                 self.end(self._ended_by)
-            if self.leases:
-                self.heart.start()
         except Exception:
             grumble("register", "this process could not register.", traceback=True)
         finally:
@@ -273,7 +291,8 @@ class Process:
     def end(self, number: int) -> None:
         """Leave, then end by this signal; as soon as it has registered, where this thread is at it."""
         if self._entering_thread == threading.get_ident():
-            # Halfway through, nobody can say whether the ledger has it. What it waits for there is bounded.
+            # Halfway through, nobody can say whether the ledger has it, or whether the heartbeat runs and can say
+            # farewell. What it waits for there is bounded.
             self._ended_by = number
             return
         self.leave()
@@ -334,6 +353,9 @@ class _Due:
             return ()
         me.enter(role)
         me.refuse(connections[self._eye.alias])
+        if me.entered and self._eye.attributor is self:
+            # It could not register, and its heartbeat tries again: nothing is known to be slated.
+            self._eye.attributor = None
         attributor = self._eye.attributor
         return () if attributor is None or isinstance(attributor, _Due) else attributor.touches(sql)
 
@@ -401,13 +423,15 @@ def _guarded() -> tuple[str, ...]:
         return ()
 
 
+@_contained
 def serve() -> None:
     """A server has loaded: register it now, before its first request. Never raises."""
-    if not active() or _suspended or _on_stack("/django/test/"):
+    if not active() or _suspended or _on_stack("/django/test/") or _testing():
         return
     current().enter(WEB)
 
 
+@_contained
 def attend() -> None:
     """A request begins: a worker that was forked since its server loaded registers now. O(1), never raises."""
     me = current()
@@ -415,6 +439,7 @@ def attend() -> None:
         me.enter(WEB)
 
 
+@_contained
 def becomes(workload: str) -> None:
     """This process, and the children that it will fork, are workers of this workload."""
     me = current()
@@ -422,6 +447,7 @@ def becomes(workload: str) -> None:
         me.role = Role(rows.InstanceKind.WORKER, workload)
 
 
+@_contained
 def begins() -> None:
     """A worker is about to take tasks: register it now. Never raises."""
     me = current()
@@ -429,6 +455,7 @@ def begins() -> None:
         me.enter(me.role)
 
 
+@_contained
 def pauses() -> None:
     """A request or a task has ended: O(1) unless a beat is due, never raises."""
     me = current()
@@ -441,6 +468,7 @@ def ready() -> bool:
     return not active() or bool(_suspended) or current().ready()
 
 
+@_contained
 def suspend(alias: str) -> None:
     """The alias is about to be a test database: this process neither registers nor beats nor counts there."""
     if alias in _suspended:
@@ -459,6 +487,7 @@ def suspended(alias: str) -> bool:
     return alias in _suspended
 
 
+@_contained
 def resume(alias: str) -> None:
     """The alias is the project's own database again."""
     _suspended.discard(alias)
@@ -467,6 +496,7 @@ def resume(alias: str) -> None:
     current().entered = False
 
 
+@_contained
 def _connected(connection: BaseDatabaseWrapper, **_: object) -> None:
     if connecting.is_private(connection) or not active():
         return
@@ -488,10 +518,12 @@ def _connected(connection: BaseDatabaseWrapper, **_: object) -> None:
     me.refuse(connection)
 
 
+@_contained
 def _request_finished(**_: object) -> None:
     pauses()
 
 
+@_contained
 def _setting_changed(*, setting: str, **_: object) -> None:
     if setting in ("DATABASES", "DATABASE_ROUTERS"):
         _ledgers.clear()
@@ -514,6 +546,20 @@ def _role(me: Process) -> Role | None:
 def _undecided(me: Process) -> bool:
     """Whether it is too early to say what this process is there for."""
     return not apps.ready or (me.command is None and program(sys.argv) in _MANAGERS)
+
+
+def _testing() -> bool:
+    """Whether this process runs tests: they may load the application as a server does, before they have databases."""
+    command = current().command
+    if command is not None:
+        return command.never and command.name == "test"
+    name = program(sys.argv)
+    return (
+        name in _TOOLS
+        or (name in _MANAGERS and sys.argv[1:2] == ["test"])
+        # The name that a worker of pytest-xdist has.
+        or (name == "-c" and "PYTEST_XDIST_WORKER" in os.environ)
+    )
 
 
 def _terminal() -> bool:
@@ -621,12 +667,17 @@ def _exit(wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], 
 
 
 def _leave_on_terminate() -> None:
-    """Leave on SIGTERM too, where nobody has said what it should do: it is how supervisors stop a command.
+    """Leave on SIGTERM too, where nobody has said what it should do: it is how supervisors stop a command, and servers
+    that do without a handler of their own (waitress).
 
     A handler that a server or the project installs, before or after, takes this one's place.
     """
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            signal.signal(signal.SIGTERM, _terminate)
+        except ValueError:
+            # The main thread, but not of the main interpreter.
+            pass
 
 
 def _stop_leaving_on_terminate() -> None:

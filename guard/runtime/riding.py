@@ -54,15 +54,38 @@ def execute(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]) ->
     """Run one renewal at once; the number that it answers, or None where it changed nothing.
 
     With the driver's own cursor: neither the project's wrappers nor its query log should see it. Raises what the driver
-    raises, with the connection idle again.
+    raises, with the connection idle again; one that turns out to be broken is closed, so that the project's next
+    statement finds a new one.
     """
+    try:
+        return (_execute_mariadb if connection.vendor == "mysql" else _execute_postgresql)(connection, sql, params)
+    except BaseException:
+        if not _is_open(connection):
+            connection.close()
+        raise
+
+
+def _is_open(connection: BaseDatabaseWrapper) -> bool:
     driver = connection.connection
-    if connection.vendor == "mysql":
-        with driver.cursor() as cursor:
-            cursor.execute(f"{_MARIADB}{sql} AND @@in_transaction = 0", params)
-            return int(cursor.lastrowid) if cursor.rowcount > 0 else None
+    if connection.vendor == "postgresql":
+        return not driver.closed
+    try:
+        driver.ping()
+    except Exception:
+        return False
+    return True
+
+
+def _execute_mariadb(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]) -> int | None:
+    with connection.connection.cursor() as cursor:
+        cursor.execute(f"{_MARIADB}{sql} AND @@in_transaction = 0", params)
+        return int(cursor.lastrowid) if cursor.rowcount > 0 else None
+
+
+def _execute_postgresql(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]) -> int | None:
     from psycopg import ClientCursor
 
+    driver = connection.connection
     try:
         with ClientCursor(driver) as cursor:
             # One round trip; the parameters are bound here, because the server takes one statement at a time with any.

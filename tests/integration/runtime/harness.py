@@ -139,6 +139,10 @@ class Site:
         self._running.append(popen)
         return Running(popen, log)
 
+    def running(self, popen: subprocess.Popen[str]) -> None:
+        """A process that somebody else has started for this site, in a session of its own."""
+        self._running.append(popen)
+
     def gunicorn(self, *options: str, workers: int = 1) -> Server:
         """Start gunicorn and wait until it answers."""
         port = free_port()

@@ -11,8 +11,8 @@ import pytest
 
 from guard.attribution.watchlist import Access
 from guard.ledger.rows import InstanceKind, InstanceState, StepState
-from sampleapp.stage.processes import PATIENCE
-from tests.integration.runtime.harness import Site, eventually
+from sampleapp.stage.processes import PATIENCE, free_port
+from tests.integration.runtime.harness import Server, Site, eventually
 
 
 @pytest.mark.parametrize("options", [(), ("--threads", "2"), ("--preload",)], ids=["sync", "gthread", "preload"])
@@ -70,6 +70,15 @@ def test_runserver_is_one_server_and_leaves(site: Site, options: tuple[str, ...]
         os.killpg(server.running.popen.pid, number)
         server.running.popen.wait(PATIENCE)
     eventually("it has left", lambda: site.instance().state is InstanceState.GONE)
+
+
+def test_a_server_that_leaves_signals_to_the_system_leaves_and_ends_as_it_would_without_guard(site: Site) -> None:
+    port = free_port()
+    server = Server(site.start("plain.py", str(port)), port).until_up()
+    row = site.instance()
+    assert (row.kind, row.workload, row.state) == (InstanceKind.SERVER, "web", InstanceState.LIVE)
+    assert server.running.stop() == -signal.SIGTERM
+    assert site.instance().state is InstanceState.GONE
 
 
 def test_a_command_comes_and_goes(each_site: Site) -> None:
@@ -232,9 +241,23 @@ def test_nor_does_it_let_a_refused_command_through(site: Site, apps: str) -> Non
     assert out.count("swallowed Refused") == 2
 
 
-def test_a_test_run_never_registers(site: Site) -> None:
-    site.run("manage.py", "test", "stock")
-    assert site.instances() == ()
+def test_a_projects_own_tests_run_as_they_would_without_guard(each_site: Site) -> None:
+    with each_site.ledger() as ledger:
+        assert ledger.exists()
+    plain, *kept = (each_site.run("manage.py", "test", "stock", "--noinput", *options) for options in (
+        (), ("--parallel", "2", "--keepdb"), ("--parallel", "2")
+    ))  # fmt: skip
+    assert "Ran 4 tests" in plain
+    for out in (plain, *kept):
+        assert "guard: " not in out
+        assert "Warning" not in out
+    assert each_site.instances() == ()
+
+
+def test_a_test_run_needs_no_ledger(site: Site) -> None:
+    site.database.drop()
+    assert "guard: " not in site.run("manage.py", "test", "stock", "--noinput")
+    assert not Path(site.database.name).exists()
 
 
 def test_a_test_run_after_other_work_leaves_first(site: Site) -> None:

@@ -85,6 +85,24 @@ def test_it_never_waits_for_a_lock_and_leaves_the_connection_idle(each_site: Sit
     assert lease.ride()
 
 
+def test_a_connection_that_broke_while_it_was_idle_is_mended_before_the_application_meets_it(
+    each_site: Site, lease: Lease
+) -> None:
+    with connections[lease.alias].cursor() as cursor:
+        if each_site.database.vendor == "postgres":
+            cursor.execute("SELECT pg_backend_pid()")
+            each_site.execute(f"SELECT pg_terminate_backend({cursor.fetchone()[0]})")
+        else:
+            cursor.execute("SELECT CONNECTION_ID()")
+            each_site.execute(f"KILL {cursor.fetchone()[0]}")
+    assert not lease.ride()
+    # Without health checks, it would fail at the next request.
+    with connections[lease.alias].cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+    assert lease.ride()
+
+
 def test_what_needs_more_than_a_renewal_is_left_to_the_heartbeat(each_site: Site, lease: Lease) -> None:
     each_site.slate()
     # It learns that there is a watch list, and leaves it to the heartbeat to read it.

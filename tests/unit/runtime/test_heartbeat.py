@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from guard.runtime import grumble, heartbeat
 from guard.runtime.heartbeat import Heart
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 
 class Counter:
@@ -81,12 +87,86 @@ def test_stopping_is_bounded_though_a_beat_hangs(monkeypatch: pytest.MonkeyPatch
         free.wait(60)
         over.set()
 
-    heart = Heart(hang, Counter(), lambda: 0.0)
+    farewell = Counter()
+    heart = Heart(hang, farewell, lambda: 0.0)
     heart.start()
     assert begun.wait(60)
     heart.stop()
     assert not over.is_set()
     free.set()
+    farewell.wait()
+
+
+def test_waking_and_stopping_may_interrupt_themselves() -> None:
+    """As a signal handler does, or a finaliser that the garbage collector runs, between any two instructions."""
+    farewell = Counter()
+    heart = Heart(Counter(), farewell, lambda: 3_600.0)
+    modules = (heartbeat.__file__, threading.__file__)
+
+    def interrupt(frame: FrameType, event: str, arg: object) -> TraceFunction | None:
+        if frame.f_code.co_filename not in modules or frame.f_code.co_name == "_farewell":
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            heart.wake()
+            heart.stop()
+        return interrupt
+
+    def work() -> None:
+        sys.settrace(interrupt)
+        try:
+            heart.wake()
+            heart.stop()
+        finally:
+            sys.settrace(None)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive(), "it waits for itself"
+    assert len(farewell.threads) == 1
+
+
+def test_a_wake_while_a_request_beats_is_kept_and_nobody_spins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "SHORTEST", 0.05)
+    begun, free, beat = threading.Event(), threading.Event(), Counter()
+    tries = []
+
+    def hang() -> None:
+        beat()
+        if len(beat.threads) == 1:
+            begun.set()
+            free.wait(30)
+
+    heart = Heart(hang, Counter(), lambda: 3_600.0)
+    acquire = heart._beating.acquire
+
+    class Counted:
+        """The lock, with how often somebody tried to have it."""
+
+        def acquire(self, blocking: bool = True) -> bool:
+            tries.append(time.monotonic())
+            return acquire(blocking)
+
+        def release(self) -> None:
+            lock.release()
+
+    lock, heart._beating = heart._beating, Counted()  # type: ignore[assignment]
+    request = threading.Thread(target=heart._one)
+    request.start()
+    assert begun.wait(30)
+    heart.start()
+    heart.wake()
+    while len(tries) < 4:
+        time.sleep(0.01)
+    # Each try waits its time: the first is the request's own.
+    assert all(later - earlier >= 0.05 for earlier, later in itertools.pairwise(tries[1:]))
+    free.set()
+    beat.wait()
+    beat.wait()
+    request.join(30)
+    heart.stop()
+    assert [thread.name for thread in beat.threads[1:]] == ["guard-heartbeat"]
 
 
 def test_a_thread_that_died_is_started_again_by_a_request() -> None:

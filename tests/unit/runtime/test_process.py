@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+from django.core.signals import request_finished
 
 from guard.ledger.rows import InstanceKind
+from guard.runtime import grumble, process
 from guard.runtime.process import NEVER, Command, Role, command_of, program, role_of_program
 
 BASE = "django.core.management.base"
@@ -95,6 +99,44 @@ def test_which_command_it_is(ancestry: list[str], expected: Command) -> None:
 def test_which_commands_come_back(command: Command, terminal: bool, recurring: bool) -> None:
     role = command.role(terminal)
     assert role == Role(InstanceKind.COMMAND, f"command:{command.name}", recurring)
+
+
+@pytest.mark.parametrize(
+    ("argv", "worker", "testing"),
+    [
+        (["/venv/bin/pytest", "tests"], False, True),
+        (["/venv/lib/python3.13/site-packages/pytest/__main__.py"], False, True),
+        (["manage.py", "test", "shop"], False, True),
+        (["-c"], True, True),
+        (["-c"], False, False),
+        (["manage.py", "runserver"], False, False),
+        # What tests start has their environment.
+        (["/venv/bin/gunicorn", "wsgi"], True, False),
+    ],
+)
+def test_which_processes_run_tests(
+    argv: list[str], worker: bool, testing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    if worker:
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    assert process._testing() is testing
+
+
+def test_what_goes_wrong_in_a_hook_goes_no_further(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    grumble._last.clear()
+    monkeypatch.setattr(process, "current", fail)
+    monkeypatch.setattr(process, "active", lambda: True)
+    for hook in (process.serve, process.attend, process.begins, process.pauses):
+        hook()
+    request_finished.send(None)
+    assert caplog.text.count("RuntimeError: a bug") == 4
 
 
 def test_what_never_registers_has_no_role() -> None:
