@@ -35,6 +35,8 @@ from environments import ROOT, Interpreter, address, debian, interpreters, liste
 VENDORS = {"postgres": "PostgreSQL", "mariadb": "MariaDB"}
 PGBOUNCER = partial(shutil.which, "pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 DRIVERS = {"postgres": "psycopg", "mariadb": "MySQLdb"}
+#: What starts a server of a test's own, and Debian's package of it.
+PROGRAMS = {"postgres": ("initdb", "postgresql"), "mariadb": ("mariadb-install-db", "mariadb-server")}
 
 
 def chosen(found: list[Interpreter]) -> list[Interpreter]:
@@ -51,6 +53,12 @@ def run(python: Path, *arguments: str, environ: Mapping[str, str] | None = None)
     say(f"\n$ {' '.join(arguments)}   ({python.parents[1].name})")
     code = subprocess.run([python, "-m", *arguments], cwd=ROOT, env=os.environ | dict(environ or {})).returncode
     return f"{arguments[0]} exited {code}" if code else ""
+
+
+def startable(program: str) -> bool:
+    """Whether a database server's program is installed, on the path or where Debian has PostgreSQL's."""
+    places = [os.environ.get("PATH", ""), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    return shutil.which(program, path=os.pathsep.join(places)) is not None
 
 
 def main() -> int:
@@ -73,6 +81,10 @@ def main() -> int:
         failures.append("no usable Python was found")
     if not (PGBOUNCER() or (debian("pgbouncer") and PGBOUNCER())):
         notes.append("pgbouncer is not installed: the main job does not pass through it (Debian: pgbouncer)")
+    for vendor in VENDORS.keys() - absent:
+        program, package = PROGRAMS[vendor]
+        if not (startable(program) or (require and debian(package) and startable(program))):
+            notes.append(f"{VENDORS[vendor]}: no server of its own to restart and to fill up (Debian: {package})")
     with ThreadPoolExecutor() as pool:
         environments = [pool.submit(test, interpreter, mariadb="mariadb" not in absent) for interpreter in pythons]
     made: list[tuple[Interpreter, str, Path]] = []
