@@ -88,13 +88,15 @@ def test_it_never_waits_for_a_lock_and_leaves_the_connection_idle(each_site: Sit
 def test_a_connection_that_broke_while_it_was_idle_is_mended_before_the_application_meets_it(
     each_site: Site, lease: Lease
 ) -> None:
-    with connections[lease.alias].cursor() as cursor:
-        if each_site.database.vendor == "postgres":
-            cursor.execute("SELECT pg_backend_pid()")
-            each_site.execute(f"SELECT pg_terminate_backend({cursor.fetchone()[0]})")
-        else:
-            cursor.execute("SELECT CONNECTION_ID()")
-            each_site.execute(f"KILL {cursor.fetchone()[0]}")
+    driver = connections[lease.alias].connection
+    if each_site.database.vendor == "postgres":
+        # It waits until the session is gone.
+        each_site.execute(f"SELECT pg_terminate_backend({driver.info.backend_pid}, 60000)")
+    else:
+        number = driver.thread_id()
+        each_site.execute(f"KILL {number}")
+        there = f"SELECT 1 FROM information_schema.processlist WHERE id = {number}"
+        eventually("the session is gone", lambda: not each_site.database.query(there))
     assert not lease.ride()
     # Without health checks, it would fail at the next request.
     with connections[lease.alias].cursor() as cursor:

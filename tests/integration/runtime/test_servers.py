@@ -62,6 +62,23 @@ def test_a_server_that_may_not_start_threads_beats_at_the_end_of_requests_and_le
     assert _gone(site)
 
 
+def test_a_beat_takes_no_connection_from_the_projects_pool(postgres_site: Site) -> None:
+    postgres_site.options = {"pool": {"min_size": 1, "max_size": 1}}
+    server = postgres_site.gunicorn("--threads", "2", "--timeout", "300")
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 7"
+    with postgres_site.connection() as other, other.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        cursor.execute("SELECT pg_advisory_lock(7)")
+        asked = pool.submit(server.get, "/holds/7/")
+        eventually("a request has the only connection", lambda: postgres_site.database.query(waiting))
+        before = postgres_site.instance()
+        eventually("it is renewed", lambda: postgres_site.instance().renewed_at > before.renewed_at)
+        assert not asked.done()
+        cursor.execute("SELECT pg_advisory_unlock(7)")
+        assert asked.result() == (200, "held")
+    assert server.running.stop() == 0
+    assert _gone(postgres_site)
+
+
 def test_a_process_that_sleeps_between_its_queries_keeps_its_lease(site: Site) -> None:
     site.guard["LEASE"], site.beat = 3, None
     running = site.start("script.py", "--wait")

@@ -2,7 +2,7 @@
 
 import os
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
@@ -40,6 +40,13 @@ def flatline(request: HttpRequest) -> HttpResponse:
     return HttpResponse("dead")
 
 
+def holds(request: HttpRequest, number: int) -> HttpResponse:
+    """Keep a connection of PostgreSQL's until whoever has this lock lets it go."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+    return HttpResponse("held")
+
+
 def names(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(list(Item.objects.values_list("name"))))
 
@@ -50,6 +57,7 @@ urlpatterns = [
     path("waits/<int:number>/", waits),
     path("fails/", fails),
     path("names/", names),
+    path("holds/<int:number>/", holds),
     path("flatline/", flatline),
     path("guard/", include("guard.urls")),
 ]
