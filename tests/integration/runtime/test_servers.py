@@ -64,7 +64,7 @@ def test_a_server_that_may_not_start_threads_beats_at_the_end_of_requests_and_le
 
 def test_a_beat_takes_no_connection_from_the_projects_pool(postgres_site: Site) -> None:
     postgres_site.options = {"pool": {"min_size": 1, "max_size": 1}}
-    server = postgres_site.gunicorn("--threads", "2", "--timeout", "300")
+    server = postgres_site.gunicorn("--threads", "2")
     waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 7"
     with postgres_site.connection() as other, other.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         cursor.execute("SELECT pg_advisory_lock(7)")
