@@ -52,6 +52,8 @@ def advise(
 
     `ancestors` gives the migrations that one depends on, directly or through others.
     """
+    if all(map(_is_plain, migrations, judged)):
+        return []
     spots = [
         _Spot(position, index, migration, operation, judgement)
         for position, (migration, its) in enumerate(zip(migrations, judged, strict=True))
@@ -64,6 +66,13 @@ def advise(
         *_mixed(migrations, judged, vendor),
         *(_locking(spots) if vendor == "postgresql" else ()),
     ]
+
+
+def _is_plain(migration: Migration, judged: MigrationJudgement) -> bool:
+    """Whether it does no more than make things of which no finding here can be."""
+    return judged.phase is Phase.EXPAND and all(
+        type(operation) in (ops.AddField, ops.CreateModel) for operation in migration.operations
+    )
 
 
 def _finding(check: str, spot: _Spot, message: str, hint: str, *targets: Target) -> Finding:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
@@ -125,7 +124,8 @@ _BEGINS, _ENDS = "\n    operations = [\n", "\n    ]"
 def _lines(path: str, count: int) -> tuple[int, ...]:
     """The lines on which a migration's operations begin, `count` of them; empty where they are not a plain list."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
         # Parsing every file that has a finding would cost as much as importing it did.
         begin = text.find(_BEGINS)
         end = text.find(_ENDS, begin)

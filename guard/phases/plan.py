@@ -227,6 +227,8 @@ def _wait_together(
     given: Mapping[str, Phase],
 ) -> None:
     """Let an index or constraint wait for the contract step of the field that its migration removes."""
+    if not companions:
+        return
     made = {
         getattr(getattr(operation, "index", None) or getattr(operation, "constraint", None), "name", None)
         for operation in migration.operations
@@ -252,7 +254,7 @@ def _wait_together(
 
 def _declared(migration: Migration, index: int, given: Mapping[str, Phase]) -> object:
     """The phase that settings declare for the migration, or its author for an operation, or for all of it."""
-    found = given.get(f"{migration.app_label}.{migration.name}")
+    found = given.get(f"{migration.app_label}.{migration.name}") if given else None
     if found is not None:
         return found
     return getattr(migration.operations[index], "guard_phase", getattr(migration, "guard_phase", None))
@@ -336,6 +338,15 @@ _DJANGO = frozenset(
 class _State(ProjectState):
     """A state that is never rendered while it is changed."""
 
+    def add_field(
+        self, app_label: str, model_name: str, name: str, field: naming.Field, preserve_default: bool
+    ) -> None:
+        if not preserve_default:
+            # Django clones it, which checks it anew.
+            field = copy.copy(field)
+            field.default = models.NOT_PROVIDED
+        self.models[app_label, model_name].fields[name] = field
+
     def alter_field(
         self, app_label: str, model_name: str, name: str, field: naming.Field, preserve_default: bool
     ) -> None:
@@ -414,8 +425,8 @@ class _Walk:
 
     def among(self, judgement: Judgement, spot: _Spot) -> Judgement:
         """The judgement in the light of what came before in the plan, and of what comes after."""
-        first = not (self._new_tables or self._new_columns or self._origins or self._freed)
-        if first and judgement.phase is Phase.EXPAND and type(spot.operation) is ops.AddField:
+        plain = not (self._new_tables or self._origins or self._freed)
+        if plain and judgement.phase is Phase.EXPAND and type(spot.operation) is ops.AddField:
             # Many plans are no more than this: nothing came before that would make anything else of it.
             self._remember(judgement)
             return judgement
@@ -821,7 +832,8 @@ def _demands(constraint: Any) -> tuple[Any, ...]:
 
 def _copied(found: ModelState) -> ModelState:
     """A copy that may be changed in place. `ModelState.clone` does the same, and checks each field anew."""
-    made = copy.copy(found)
+    made = ModelState.__new__(type(found))
+    vars(made).update(vars(found))
     made.fields, made.options, made.managers = dict(found.fields), dict(found.options), list(found.managers)
     return made
 

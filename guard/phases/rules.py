@@ -270,8 +270,8 @@ def migrates(context: Context, state: ProjectState, model_name: str, operation: 
     if options.get("proxy") or not options.get("managed", True):
         return False
     custom = type(operation).allow_migrate_model is not Operation.allow_migrate_model
-    plain = not any(options.get(name) for name in ("swappable", "required_db_vendor", "required_db_features"))
-    if plain and not custom and not router.routers:
+    asks = options.get("swappable") or options.get("required_db_vendor") or options.get("required_db_features")
+    if not asks and not custom and not router.routers:
         return True
     meta = type("Meta", (), {**options, "app_label": key[0], "apps": Apps(), "indexes": [], "constraints": []})
     for name in ("unique_together", "index_together", "order_with_respect_to", "get_latest_by"):
@@ -573,7 +573,7 @@ def _add_field(operation: ops.AddField, context: Context) -> Judgement:
             breaks_new=f"every use of {label}, and deletes on both sides",
             makes=[naming.m2m_target(context.after, key, name, field)],
         )
-    if shapes.db_type(context.after, key, name, field, context.connection) is None:
+    if not shapes.has_column(context.after, key, name, field, context.connection):
         return nothing(what, "the field has no column")
     target = Target(naming.table(context.after, key), naming.column(field, name))
     breaks_new = f"every use of {context.label(operation.model_name)} that names the column"
@@ -739,7 +739,7 @@ def _remove_field(operation: ops.RemoveField, context: Context) -> Judgement:
             takes=takes,
             note="" if plain else f"{_path(type(operation))} is not Django's own RemoveField",
         )
-    if shapes.db_type(context.before, key, name, field, context.connection) is None:
+    if not shapes.has_column(context.before, key, name, field, context.connection):
         return nothing(what, "the field has no column")
     target = Target(naming.table(context.before, key), naming.column(field, name))
     breaks = [f"inserts into {model} that leave out {target}: {why}"] if (why := fails_without(field)) else []

@@ -84,6 +84,24 @@ def _primary_key(state: ProjectState, key: naming.Key) -> tuple[naming.Key, str,
     return key, name, import_string(settings.DEFAULT_AUTO_FIELD)(primary_key=True)
 
 
+def has_column(
+    state: ProjectState, key: naming.Key, name: str, field: naming.Field, connection: BaseDatabaseWrapper
+) -> bool:
+    """Whether the field has a column on this database."""
+    kind = type(field)
+    if (
+        kind.db_type is models.Field.db_type
+        and kind.db_parameters.__module__ == models.Field.__module__
+        # MySQL's types are asked of the server.
+        and connection.vendor != "mysql"
+        and field.get_internal_type() in connection.data_types
+        and naming.column(field, name)
+    ):
+        # What Django would say, without working out what type it is.
+        return True
+    return db_type(state, key, name, field, connection) is not None
+
+
 def db_type(
     state: ProjectState, key: naming.Key, name: str, field: naming.Field, connection: BaseDatabaseWrapper
 ) -> str | None:
