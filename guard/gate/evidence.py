@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -169,10 +170,14 @@ def _late(step: rows.Step, sightings: Iterable[rows.Sighting], fleet: Fleet) -> 
 
 def _leftovers(ledger: Ledger) -> Callable[[str, str], bool]:
     """Whether a column, named by where it stands now, is one that only old code knows."""
-    unfinished = ledger.steps(rows.StepState.WAITING, rows.StepState.SEALED, rows.StepState.ASIDE)
-    columns = {(step.table, step.aside_name or step.column) for step in unfinished if step.kind is rows.StepKind.COLUMN}
-    tables = {step.aside_name or step.table for step in unfinished if step.kind is rows.StepKind.TABLE}
-    return lambda table, column: table in tables or (table, column) in columns
+
+    @functools.cache
+    def unfinished() -> set[tuple[str, str]]:
+        steps = ledger.steps(rows.StepState.WAITING, rows.StepState.SEALED, rows.StepState.ASIDE)
+        columns = {(step.table, step.aside_name or step.column) for step in steps if step.kind is rows.StepKind.COLUMN}
+        return columns | {(step.aside_name or step.table, "") for step in steps if step.kind is rows.StepKind.TABLE}
+
+    return lambda table, column: not unfinished().isdisjoint({(table, ""), (table, column)})
 
 
 def _waivers(given: Iterable[orders.Order], step: rows.Step) -> tuple[verdict.Waiver, ...]:

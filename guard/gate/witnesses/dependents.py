@@ -8,7 +8,7 @@ role may not read is named too: an empty list is no proof then.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,6 +131,27 @@ _POSTGRESQL_TEXTS = """
 
 _SQLITE_TEXTS = "SELECT type, name, sql, tbl_name FROM sqlite_master WHERE type IN ('view', 'trigger')"
 
+_SQLITE_OWN = """
+    SELECT DISTINCT 'index ' || i.name FROM pragma_index_list(%s) i, pragma_index_info(i.name) c
+    WHERE c.name = %s COLLATE NOCASE ORDER BY 1"""
+
+# A name with its kind, and whether it is the table's own.
+_MYSQL_NAMED = """
+    SELECT CONCAT('foreign key ', constraint_name, ' of ', table_name), 0 FROM information_schema.key_column_usage
+    WHERE table_schema = DATABASE() AND referenced_table_name = %s AND referenced_column_name = %s AND table_name <> %s
+    UNION
+    SELECT CONCAT('grant to ', grantee), 0 FROM information_schema.column_privileges
+    WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s
+    UNION
+    SELECT CONCAT('index ', index_name), 1 FROM information_schema.statistics
+    WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s
+    UNION
+    SELECT CONCAT('check ', c.constraint_name), 1 FROM information_schema.check_constraints c
+    JOIN information_schema.table_constraints t
+      ON t.constraint_schema = c.constraint_schema AND t.constraint_name = c.constraint_name
+    WHERE t.table_schema = DATABASE() AND t.table_name = %s AND t.constraint_type = 'CHECK' AND c.check_clause LIKE %s
+    ORDER BY 1"""
+
 # A kind, a name, the text that may name the column, and the table that it is on.
 _MYSQL_TEXTS = """
     SELECT 'view', table_name, view_definition, '' FROM information_schema.views WHERE table_schema = DATABASE()
@@ -184,9 +205,11 @@ def of_column(
     others, own = {"postgresql": _postgresql, "mysql": _mysql, "sqlite": _sqlite}[connection.vendor](
         connection, table, column
     )
+    # Most often there is nothing to ask about.
+    keys = ddl_for(connection, _never).keys_into(table) if others else ()
     referring = {
         text
-        for other, source, key in ddl_for(connection, _never).keys_into(table)
+        for other, source, key in keys
         if key.to_column == column and leftovers(other, source)
         for text in _key_as_listed(connection, other, key.name)
     }
@@ -309,19 +332,14 @@ def _postgresql(connection: BaseDatabaseWrapper, table: str, column: str) -> tup
 
 def _mysql(connection: BaseDatabaseWrapper, table: str, column: str) -> tuple[list[Dependent], list[str]]:
     """MariaDB and MySQL check nothing of this themselves: views and triggers would be left broken."""
-    named = _fetch(
-        connection,
-        "SELECT CONCAT('foreign key ', constraint_name, ' of ', table_name) FROM information_schema.key_column_usage "
-        "WHERE table_schema = DATABASE() AND referenced_table_name = %s AND referenced_column_name = %s "
-        "AND table_name <> %s UNION ALL "
-        "SELECT DISTINCT CONCAT('grant to ', grantee) FROM information_schema.column_privileges "
-        "WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s",
-        [table, column, table, table, column],
+    found = _fetch(
+        connection, _MYSQL_NAMED, [table, column, table, table, column, table, column, table, f"%`{column}`%"]
     )
-    return [
+    others = [
         *_by_text(_fetch(connection, _MYSQL_TEXTS, [table]), table, column),
-        *(Dependent(str(text)) for (text,) in named),
-    ], list(_constraints(connection, table, column))
+        *(Dependent(name) for name, own in found if not own),
+    ]
+    return others, [name for name, own in found if own]
 
 
 def _sqlite(connection: BaseDatabaseWrapper, table: str, column: str) -> tuple[list[Dependent], list[str]]:
@@ -333,33 +351,18 @@ def _sqlite(connection: BaseDatabaseWrapper, table: str, column: str) -> tuple[l
             texts += [("generated column", name, definition.column(name).text, table) for (name,) in generated]
         except (NotUnderstood, LookupError):
             texts += [("generated column", name, column, table) for (name,) in generated]
-    return _by_text(texts, table, column), list(_constraints(connection, table, column))
-
-
-def _constraints(connection: BaseDatabaseWrapper, table: str, column: str) -> Iterator[str]:
-    """The table's own indexes and constraints over a column."""
-    with connection.cursor() as cursor:
-        found = connection.introspection.get_constraints(cursor, table)
-    for name, about in sorted(found.items()):
-        if any(each is not None and _same(each, column) for each in about["columns"]):
-            kind = "index"
-            if about["foreign_key"]:
-                kind = "foreign key"
-            elif about["check"]:
-                kind = "check"
-            elif about["unique"]:
-                kind = "unique constraint"
-            yield f"{kind} {name}"
+    return _by_text(texts, table, column), [name for (name,) in _fetch(connection, _SQLITE_OWN, [table, column])]
 
 
 def _unseen(connection: BaseDatabaseWrapper) -> tuple[Unseen, ...]:
     """What this role may not read of the catalog. PostgreSQL and SQLite show all of it to everybody."""
     if connection.vendor != "mysql":
         return ()
-    ((database, me),) = _fetch(connection, "SELECT DATABASE(), CURRENT_USER()", [])
-    user, _, host = me.rpartition("@")
-    role = f"'{user}'@'{host}'"
-    held = _privileges([text for (text,) in _fetch(connection, "SHOW GRANTS", [])], database)
+    database = connection.settings_dict["NAME"]
+    grants = [text for (text,) in _fetch(connection, "SHOW GRANTS", [])]
+    # The first is to the user itself, whatever roles it has.
+    role = next((to[1] for text in grants if (to := _GRANTEE.search(text))), "CURRENT_USER")
+    held = _privileges(grants, database)
     wanted = {
         "view": ("SHOW VIEW", f"GRANT SHOW VIEW ON `{database}`.* TO {role}"),
         "trigger": ("TRIGGER", f"GRANT TRIGGER ON `{database}`.* TO {role}"),
@@ -374,6 +377,7 @@ def _unseen(connection: BaseDatabaseWrapper) -> tuple[Unseen, ...]:
     return tuple(found)
 
 
+_GRANTEE = re.compile(r" TO (`[^`]*`@`[^`]*`)")
 _GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?:(?:TABLE|FUNCTION|PROCEDURE) )?(?P<where>\S+) TO ", re.DOTALL)
 
 
