@@ -24,6 +24,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,17 @@ def chosen(found: list[Interpreter]) -> list[Interpreter]:
         return [each for each in found if f"3.{each.minor}" in wanted]
     newest = [each for each in found if each.minor >= 12][:1]
     return [each for each in found if each.minor == 11] + newest
+
+
+def can_mount() -> bool:
+    """Whether a disk of a test's own can be made."""
+    if shutil.which("mount") is None:
+        return False
+    with tempfile.TemporaryDirectory() as path:
+        mounted = not subprocess.run(["mount", "-t", "tmpfs", "guard", path], stderr=subprocess.DEVNULL).returncode
+        if mounted:
+            subprocess.run(["umount", path], check=True)
+    return mounted
 
 
 def run(python: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
@@ -85,6 +97,8 @@ def main() -> int:
         program, package = PROGRAMS[vendor]
         if not (startable(program) or (require and debian(package) and startable(program))):
             notes.append(f"{VENDORS[vendor]}: no server of its own to restart and to fill up (Debian: {package})")
+    if not can_mount():
+        notes.append("no tmpfs can be mounted here: no disk of a database is full or read-only (it takes root)")
     with ThreadPoolExecutor() as pool:
         environments = [pool.submit(test, interpreter, mariadb="mariadb" not in absent) for interpreter in pythons]
     made: list[tuple[Interpreter, str, Path]] = []

@@ -149,7 +149,13 @@ class Desk:
         """Take lost instances for gone, or a command for one that does not run any more."""
         reason = _reason(reason)
         if workload:
-            runs = [i for i in self._ours(evidence.read_fleet(self.ledger)) if i.recurring and i.workload == workload]
+            ours = self._ours(evidence.read_fleet(self.ledger))
+            runs = [i for i in ours if i.recurring and i.workload == workload]
+            if any(i.kind is rows.InstanceKind.WORKER and workload in verdict.workloads(i) for i in ours):
+                raise Refused(
+                    f"{workload} is what workers run, and another may come for it. To wait for it no longer: "
+                    "`manage.py guard allow STEP --waive recurring-workload --reason … --expires …`."
+                )
             if not runs or not orders.forget_workload(self.ledger, workload):
                 raise Refused(f"No recurring workload {workload!r} is known.")
             self._record("forget", workload, reason, evidence=_seen(runs))

@@ -195,6 +195,17 @@ def test_a_forgotten_workload_is_not_waited_for(table: Place) -> None:
             at.forget(workload="command:weekly", reason="replaced by a view")
 
 
+def test_the_queue_of_a_worker_is_waived_and_not_forgotten(table: Place) -> None:
+    with desk(table) as at:
+        at.ledger.register(
+            registration("w", kind=InstanceKind.WORKER, workload="celery:mail,default"), OLD, lease=LEASE
+        )
+        at.ledger.leave("w")
+
+        with pytest.raises(Refused, match=r"celery:mail is what workers run.* allow STEP --waive recurring-workload"):
+            at.forget(workload="celery:mail", reason="mails are sent by somebody else")
+
+
 def test_a_withdrawn_step_leaves_its_column(table: Place) -> None:
     with desk(table) as at:
         at.withdraw("SHOP_ITEM.old", reason="we keep it")

@@ -84,6 +84,7 @@ def disk(size: str = SIZE) -> Iterator[Disk]:
     path = Path(tempfile.mkdtemp(prefix="guard-"))
     own = (
         os.geteuid() == 0
+        and shutil.which("mount") is not None
         and not subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={size}", "guard", str(path)], stderr=subprocess.DEVNULL
         ).returncode
