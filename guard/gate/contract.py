@@ -657,8 +657,9 @@ class Contractor:
                 if half:
                     # Where DDL commits by itself: it is back in its place, and the names of what is on it are not yet.
                     self._target(step).name_parts_back()
+                # First, so that where its lock is not to be had, all of it can be asked for again.
+                self._take_null_again(step)
                 after = step if half else self._restore(step)
-                self._take_null_again(after)
                 break
             except DatabaseError as error:
                 if not is_lock_timeout(error) or time.monotonic() + pause > deadline:

@@ -231,7 +231,7 @@ class MysqlDdl(Ddl):
         reason = ""
         for way, means in _WAYS[self._mariadb]:
             try:
-                self._alter_in_time(table, f"{change}, {way}", waits=not means)
+                self._alter_in_time(table, f"{change}, {way}", rebuilds=bool(means))
             except DatabaseError as error:
                 if error.args[:1] not in [(code,) for code in _NOT_SO]:
                     raise
@@ -246,25 +246,26 @@ class MysqlDdl(Ddl):
                 f"was changed. At a quiet time, or with a tool for online schema changes, run: {statement}; "
                 "guard notes that it has been done"
             )
-        self._alter_in_time(table, change, waits=False)
+        self._alter_in_time(table, change, rebuilds=True)
         self.remarks.append(f"Writers of {table} waited while it was rebuilt: {reason}")
 
-    def _alter_in_time(self, table: str, change: str, *, waits: bool) -> None:
-        """Alter a table whose lock is to be had now, or where it `waits`, within the lock timeout.
+    def _alter_in_time(self, table: str, change: str, *, rebuilds: bool) -> None:
+        """Alter a table whose lock is to be had now, or within the lock timeout; where it `rebuilds`, in a second.
 
         A waiting ALTER stalls every reader behind it. But where one reader follows the other, a moment without any
         never comes by itself: then it must stand in the line, for as long as the readers behind it can bear. A
-        statement's time is limited only where its work takes none.
+        statement's time is limited only where its work takes none; a rebuild asks for its lock at both its ends, and
+        must not be for nothing.
         """
         quoted = self.quote(table)
-        if not self._mariadb:
-            # MySQL knows neither, and waits lock_wait_timeout.
+        if rebuilds or not self._mariadb:
+            # guard's own connections have a lock_wait_timeout of a second, the shortest; MySQL knows no NOWAIT here.
             self.execute(f"ALTER TABLE {quoted} {change}", None)
             return
         try:
             self.execute(f"ALTER TABLE {quoted} NOWAIT {change}", None)
         except DatabaseError as error:
-            if not waits or not is_timeout(error):
+            if not is_timeout(error):
                 raise
             try:
                 self.execute(

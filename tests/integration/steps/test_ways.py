@@ -84,7 +84,8 @@ def test_the_cheapest_way_is_taken_and_a_rebuild_is_said(altering: Altering, wha
     altering.do(change)
 
     assert altering.ways == [way]
-    assert "NOWAIT" in altering.sql[0] or "max_statement_time" in altering.sql[0]
+    if way != "INPLACE":
+        assert "NOWAIT" in altering.sql[0] or "max_statement_time" in altering.sql[0]
     assert bool(altering.ddl.remarks) is (way == "INPLACE")
     for remark in altering.ddl.remarks:
         assert remark.startswith("It rebuilds the table in place, beside its readers and writers: ")
@@ -156,3 +157,14 @@ def test_where_readers_follow_one_another_it_stands_in_the_line_for_a_moment(alt
         gone.result(60)
 
     assert altering.sql[0].startswith("SET STATEMENT max_statement_time = 0.2")
+
+
+@pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
+def test_a_rebuild_waits_for_its_lock_and_is_not_for_nothing(altering: Altering) -> None:
+    altering.make()
+
+    altering.do(lambda ddl: ddl.forbid_null("ways", "x"))
+
+    assert "ALGORITHM=INPLACE, LOCK=NONE" in altering.sql[-1]
+    assert "NOWAIT" not in altering.sql[-1]
+    assert "max_statement_time" not in altering.sql[-1]
