@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations import RunPython, RunSQL
+from django.db.migrations import SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
@@ -16,6 +16,7 @@ from guard import attribution
 from guard.attribution.watchlist import Watched, WatchList
 from guard.ledger import rows
 from guard.ledger.store import Ledger
+from guard.phases import rules
 from guard.phases.words import Target
 from guard.steps import slating
 from guard.steps.slating import Pair
@@ -64,15 +65,19 @@ class Copies:
         """The operations, with those that run somebody's own code or SQL under watch."""
         if self._attributor is None:
             return list(operations)
-        watched = [
-            self._watched(operation, migration) if isinstance(operation, (RunPython, RunSQL)) else operation
-            for operation in operations
-        ]
+        watched = [self._watched(operation, migration) for operation in operations]
         # In the migration's own transaction, where it has one: what it has copied must not be forgotten by a crash.
         return [*watched, _Note(self)]
 
     def _watched(self, operation: Operation, migration: Pair) -> Operation:
+        if not rules.runs_code(operation):
+            return operation
         watched = copy.copy(operation)
+        if type(operation) is SeparateDatabaseAndState:
+            # One by one: where Django makes a table anew, beside them, it reads every column.
+            nested = [self._watched(each, migration) for each in operation.database_operations]
+            watched.__dict__["database_operations"] = nested
+            return watched
 
         def database_forwards(
             app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState

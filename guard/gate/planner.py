@@ -30,8 +30,6 @@ from django.db.migrations import (
     RemoveIndex,
     RenameField,
     RenameIndex,
-    RunPython,
-    RunSQL,
     SeparateDatabaseAndState,
 )
 from django.db.migrations.executor import MigrationExecutor
@@ -185,7 +183,7 @@ class Planner:
             why = self._hold(judgement, migration, makes[key], after)
             if why is None:
                 self._stand_in(judgement, migration, after)
-                self._data_may_change |= any(isinstance(o, (RunPython, RunSQL)) for o in migration.operations)
+                self._data_may_change |= any(map(rules.runs_code, migration.operations))
                 continue
             held[key] = why
             for dependent in self._dependents(key):
@@ -495,7 +493,7 @@ class Planner:
         ddl = ddl_for(self._connection, lambda sql, params: None)
         changes = self._data_may_change
         for operation, judged in zip(migration.operations, judgement.operations, strict=True):
-            changes |= isinstance(operation, (RunPython, RunSQL))
+            changes |= rules.runs_code(operation)
             if (
                 changes
                 or type(operation) is not AlterField

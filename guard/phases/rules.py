@@ -195,6 +195,20 @@ def _load_postgres() -> None:
         importlib.import_module("guard.phases.postgres")
 
 
+def runs_code(operation: Operation) -> bool:
+    """Whether it may run somebody's own code or SQL: its class does not tell what it reads and writes."""
+    if type(operation) is ops.SeparateDatabaseAndState:
+        return any(map(runs_code, operation.database_operations))
+    if type(operation).__module__.startswith("guard.steps."):
+        return False
+    known = known_as(type(operation))
+    return (
+        known is None
+        or known in (ops.RunPython, ops.RunSQL, ops.SeparateDatabaseAndState)
+        or not known.__module__.startswith("django.")
+    )
+
+
 def judge(
     operation: Operation,
     *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.attribution.watchlist import Access
+from guard.gate.copies import COPIED
 from guard.ledger import rows
 from tests.integration.gate.fixtures import adding, on_sqlite, without
 from tests.integration.gate.harness import Shop, Tree, Trees, migration
@@ -167,3 +168,48 @@ def test_without_a_copy_nothing_is_late(shop: Shop, first: Tree, trees: Trees) -
     shop.contract(second)
 
     assert shop.states()["code"] == "aside"
+
+
+NESTED = """
+def copy(apps, editor):
+    Product = apps.get_model("shop", "Product")
+    Product.objects.update(title=models.F("code"))
+
+
+class Copies(migrations.operations.base.Operation):
+    guard_phase = "expand"
+
+    def state_forwards(self, app_label, state):
+        pass
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        schema_editor.execute("UPDATE shop_product SET title = rank")
+
+"""
+
+
+@on_sqlite
+def test_a_copy_is_noticed_wherever_an_operation_makes_it(shop: Shop, first: Tree, trees: Trees) -> None:
+    operations = (
+        "migrations.AddField('product', 'title', models.CharField(max_length=20, default='')), "
+        # The alteration makes the table anew on SQLite, which reads every column and copies none.
+        "migrations.SeparateDatabaseAndState(database_operations=[migrations.RunPython(copy), "
+        "migrations.AlterField('product', 'name', models.CharField(max_length=60, db_index=True))]), "
+        "migrations.SeparateDatabaseAndState(database_operations=[migrations.SeparateDatabaseAndState("
+        "database_operations=[migrations.RunSQL('UPDATE shop_product SET title = COALESCE(note, title)')])]), "
+        "Copies(), "
+        + ", ".join(f"migrations.RemoveField('product', '{field}')" for field in ("code", "note", "rank", "enabled"))
+    )
+    second = trees.make(
+        first,
+        adding(
+            "title = models.CharField(max_length=20, default='')", models=without("code", "note", "rank", "enabled")
+        ),
+        migrations=with_function("0001_initial", operations, NESTED, name="0002_copy"),
+    )
+    shop.arrive(first)
+
+    shop.migrate(second)
+
+    marked = {field: COPIED in shop.step(f"shop_product.{field}").payload for field in shop.states()}
+    assert marked == {"code": True, "note": True, "rank": True, "enabled": False}
