@@ -865,7 +865,8 @@ def judge_backwards(
     """Judge migrations that are to be unapplied, in the order in which they will be.
 
     `states` gives, by (app, name), the states before and after each migration. What a migration makes, unapplying it
-    takes away; what is declared NEUTRAL breaks nobody in this direction either. `declared` is as for `judge_plan`.
+    takes away, whatever is declared. NEUTRAL stands for what guard cannot look into and for renames: these break nobody
+    in this direction either. `declared` is as for `judge_plan`.
     """
     return tuple(
         _backwards(migration, states[migration.app_label, migration.name][0], connection, declared or {})
@@ -880,27 +881,41 @@ def _backwards(
     judged = []
     for index, operation in enumerate(migration.operations):
         before, after = walk.step(migration.app_label, operation)
-        judgement = _undone(operation, migration.app_label, before, after, connection)
-        said = _declared(migration, index, given)
-        if said is not None and (as_said := rules.declare(judgement, said)).phase is Phase.NEUTRAL:
-            judgement = replace(as_said, takes=(), makes=())
-        judged.append(judgement)
+        neutral = _declared(migration, index, given) == Phase.NEUTRAL
+        judged.append(_undone(operation, migration.app_label, before, after, connection, neutral=neutral))
     return _of_migration(migration, judged)
 
 
 def _undone(
-    operation: Operation, app_label: str, before: ProjectState, after: ProjectState, connection: BaseDatabaseWrapper
+    operation: Operation,
+    app_label: str,
+    before: ProjectState,
+    after: ProjectState,
+    connection: BaseDatabaseWrapper,
+    *,
+    neutral: bool,
 ) -> Judgement:
     """What unapplying one operation does: the reverse of what applying it did."""
     if type(operation) is ops.SeparateDatabaseAndState:
         walk = _Walk(before, {})
         return rules.combine(
             [
-                _undone(nested, app_label, *walk.step(app_label, nested), connection)
+                _undone(nested, app_label, *walk.step(app_label, nested), connection, neutral=neutral)
                 for nested in operation.database_operations
             ],
             what=f"Undoes: {operation.describe()}",
         )
+    judgement = _reverse(operation, app_label, before, after, connection)
+    known = rules.known_as(type(operation)) is not None and judgement.phase is not Phase.OPAQUE
+    # Applied, a new column breaks nobody: that its author says so does not mean that it may be taken from who uses it.
+    if not neutral or (known and judgement.takes and not judgement.makes):
+        return judgement
+    return replace(rules.declare(judgement, Phase.NEUTRAL), takes=(), makes=())
+
+
+def _reverse(
+    operation: Operation, app_label: str, before: ProjectState, after: ProjectState, connection: BaseDatabaseWrapper
+) -> Judgement:
     context = rules.Context(app_label, before, after, connection)
     if isinstance(operation, ops.RunSQL) and rules.known_as(type(operation)) is ops.RunSQL:
         return rules.run_sql(operation.reverse_sql or "", operation.hints, context)

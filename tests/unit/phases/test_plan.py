@@ -471,10 +471,40 @@ def backwards(base, *operations, declared=None):
     return judged
 
 
-def test_unapplying_what_is_declared_neutral_takes_nothing_from_anybody():
-    adding = m.AddField("item", "x", char(null=True))
-    assert backwards([ITEM], adding, declared={"shop.0001": Phase.EXPAND}).takes
-    assert not backwards([ITEM], adding, declared={"shop.0001": Phase.NEUTRAL}).takes
+class Unknown(m.AddField):
+    guard_phase = Phase.NEUTRAL
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        pass
+
+
+def test_unapplying_what_is_declared_neutral_takes_nothing_that_guard_cannot_look_into():
+    operations = [
+        Unknown("item", "x", char(null=True)),
+        m.RenameField("item", "title", "name"),
+        m.RunSQL("SELECT 1", "ALTER TABLE shop_item RENAME COLUMN a TO b"),
+    ]
+    assert texts(backwards([ITEM], *operations[1:]).takes) == ["shop_item.name", "shop_item.a"]
+    assert not backwards([ITEM], *operations, declared={"shop.0001": Phase.NEUTRAL}).takes
+
+
+@pytest.mark.parametrize("phase", [Phase.EXPAND, Phase.NEUTRAL])
+def test_unapplying_takes_what_guard_knows_whatever_is_declared(phase):
+    operations = [
+        m.AddField("item", "x", char(null=True)),
+        m.SeparateDatabaseAndState(
+            [m.RunSQL("SELECT 1", "whatever it is"), m.AddField("item", "y", char(null=True))],
+            [m.AddField("item", "y", char(null=True))],
+        ),
+        model("New"),
+        m.RunSQL("ALTER TABLE shop_item ADD z int", "ALTER TABLE shop_item DROP COLUMN z"),
+    ]
+    taken = ["shop_item.x", "shop_item.y", "shop_new", "shop_item.z"]
+    assert texts(backwards([ITEM], *operations, declared={"shop.0001": phase}).takes) == taken
+
+    for operation in operations:
+        operation.guard_phase = phase.value
+    assert texts(backwards([ITEM], *operations).takes) == taken
 
 
 def test_unapplying_takes_what_applying_made():
