@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import OperationalError
+from django.db.utils import DataError, IntegrityError, OperationalError
 
 from guard import conf, events
 from guard.gate import evidence, verdict
@@ -236,7 +236,7 @@ class Contractor:
         except DatabaseError as error:
             if is_lock_timeout(error) or not (self.connection.connection is None or _took_too_long(error)):
                 raise
-            raise HeldUp(f"This process was held up while it had the gate to itself ({_first_line(error)}).") from error
+            raise HeldUp(f"This process was held up while it had the gate to itself ({first_line(error)}).") from error
 
     def _take_sealed(self, sealed: rows.Step, token: str) -> Attempt:
         self._said, self.ddl.remarks = [], []
@@ -256,7 +256,7 @@ class Contractor:
             # Whatever it was, a seal that is kept would shut out every process that relies on the step.
             reopened = self._reopen(sealed, token)
             outcome = Outcome.LOCKED if is_lock_timeout(error) else Outcome.FAILED
-            return Attempt(reopened, outcome, detail=_first_line(error))
+            return Attempt(reopened, outcome, detail=first_line(error))
         self._record(sealed, taken, time.monotonic() - started, again)
         outcome = Outcome.ASIDE if taken.state is rows.StepState.ASIDE else Outcome.DONE
         return Attempt(taken, outcome, again, detail=" ".join(self.ddl.remarks))
@@ -629,8 +629,11 @@ class Contractor:
             return self.take(step)
         except OperationalError as error:
             if is_lock_timeout(error):
-                return Attempt(step, Outcome.LOCKED, detail=_first_line(error))
+                return Attempt(step, Outcome.LOCKED, detail=first_line(error))
             raise
+        except (IntegrityError, DataError) as error:
+            # The column cannot hold its default: other steps can be taken all the same.
+            return Attempt(step, Outcome.FAILED, detail=first_line(error))
 
     def instant(self, step: rows.Step) -> bool:
         """Whether taking the step takes no longer on a large table, or the table is small."""
@@ -817,7 +820,8 @@ def _took_too_long(error: DatabaseError) -> bool:
     return bool(error.args) and error.args[0] in (1969, 3024)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What is wrong, without the rows that a server shows below it."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

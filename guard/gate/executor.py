@@ -378,11 +378,17 @@ def _apply_migration(
 
 
 def _fill(session: Session, out: _Out) -> None:
-    """Fill what a migration, or one that was interrupted behind its end, has left NULL: in batches, one by one."""
+    """Fill what a migration, or one that was interrupted behind its end, has left NULL: in batches, one by one.
+
+    A fill that cannot succeed stays outstanding and is said: the migration is applied, and a hotfix behind it may be
+    what mends the values. Raises CommandError where the connection is lost.
+    """
     ledger, config = session.ledger, session.config
     pace = fill.Pace(lock_timeout=config.lock_timeout, lock_patience=config.lock_patience)
     for step in ledger.steps(rows.StepState.WAITING):
         if step.kind is not rows.StepKind.NULLABLE or not step.payload.get(alter_field.UNFILLED):
+            continue
+        if (step.id, step.version) in session.unfillable:
             continue
         ddl = ddl_for(ledger.connection, lambda sql, params: None)
         facts = ddl.facts(step.table, step.column)
@@ -391,9 +397,16 @@ def _fill(session: Session, out: _Out) -> None:
             try:
                 fill.fill(ledger.connection, step.table, step.column, fill.DEFAULT, pace=pace, told=told)
             except DatabaseError as error:
-                raise CommandError(messages.not_filled(step, error), returncode=1) from error
+                why = messages.not_filled(step, contract.first_line(error))
+                if not ledger.connection.is_usable():
+                    raise CommandError(why, returncode=1) from error
+                session.unfillable.add((step.id, step.version))
+                out.line(f"  guard: {why}")
+                continue
         payload = {key: value for key, value in step.payload.items() if key != alter_field.UNFILLED}
-        ledger.save(step, dataclasses.replace(step, version=step.version + 1, payload=payload))
+        # Another process has filled it meanwhile, or takes the step.
+        with contextlib.suppress(Conflict):
+            ledger.save(step, dataclasses.replace(step, version=step.version + 1, payload=payload))
     session.report.unfilled = False
 
 

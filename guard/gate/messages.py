@@ -459,9 +459,10 @@ class Filling:
             self._say(f"  guard: {self._step.target}: {count(progress.filled, 'row')} filled{left}")
 
 
-def not_filled(step: rows.Step, error: Exception) -> str:
+def not_filled(step: rows.Step, why: str) -> str:
     """A fill behind a migration that could not be ended."""
     return (
-        f"{step.app}.{step.migration} is applied, but rows with NULL in {step.target} could not all be filled: {error} "
-        "Run `manage.py migrate` again: it goes on where this ended."
+        f"{step.app}.{step.migration} is applied, but rows with NULL in {step.target} could not all be filled: {why}. "
+        "NOT NULL does not follow before they are. Put right what stopped it, or fill the rows yourself, then run "
+        "`manage.py migrate` again: it goes on where this ended."
     )

@@ -77,6 +77,8 @@ class Session:
     copies: Copies | None = None
     #: Of these, those that need a stopped fleet.
     unsafe: set[Key] = field(default_factory=set)
+    #: Ids and versions of steps whose first fill has failed: tried, and said, once.
+    unfillable: set[tuple[int, int]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 
 import pytest
@@ -9,6 +10,7 @@ from django.core.management.base import CommandError
 from django.db import OperationalError, models
 from django.db import migrations as m
 
+from guard.gate.contract import Outcome
 from guard.ledger.store import Ledger
 from guard.steps import fill
 from guard.steps.ddl import ddl_for
@@ -135,7 +137,7 @@ def test_a_first_fill_in_batches_goes_on_where_it_was_interrupted(alias: str, mo
     def interrupted(self, value, conditions, params):
         batches.append(conditions)
         if len(batches) == 2:
-            raise OperationalError("the server went away")
+            self.connection.connection.close()
         return update(self, value, conditions, params)
 
     def nulls():
@@ -148,6 +150,7 @@ def test_a_first_fill_in_batches_goes_on_where_it_was_interrupted(alias: str, mo
         monkeypatch.setattr(fill._Work, "_update", interrupted)
         with pytest.raises(CommandError, match="is applied, but rows with NULL"):
             deploy.migrate(2)
+        deploy.connection.close()
         assert deploy.applied() == 2
         assert 100 <= nulls() < 250
 
@@ -156,6 +159,53 @@ def test_a_first_fill_in_batches_goes_on_where_it_was_interrupted(alias: str, mo
         assert len(batches) >= 4
         (step,) = Ledger(deploy.connection).steps()
         assert "unfilled" not in step.payload
+    finally:
+        deploy.drop()
+
+
+@pytest.mark.parametrize("vendor", ["postgres"], indirect=True)
+def test_a_first_fill_that_cannot_succeed_stops_no_later_migration(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = altering(fk(null=True), fk(default=777), PARENT, null=True)
+    case.migrations.append([m.AddField("item", "y", char(null=True))])
+    deploy = Deploy(alias, case)
+    usual = fill.fill
+
+    def beside_another(connection, *args, **kwargs):
+        filled = usual(connection, *args, **kwargs)
+        ledger = Ledger(connection)
+        (step,) = ledger.steps()
+        ledger.save(step, dataclasses.replace(step, version=step.version + 1))
+        return filled
+
+    def unfilled():
+        (step,) = Ledger(deploy.connection).steps()
+        return step.payload.get("unfilled", False)
+
+    try:
+        deploy.seed()
+        old = deploy.arrive(1, "old")
+        deploy.migrate(2)
+        assert (deploy.applied(), unfilled()) == (2, True)
+        assert deploy.said.count("is applied, but rows with NULL") == 1
+        assert "violates foreign key constraint" in deploy.said
+
+        deploy.migrate(3)
+        assert (deploy.applied(), unfilled()) == (3, True)
+        assert deploy.said.count("is applied, but rows with NULL") == 1
+
+        deploy.arrive(3, "new")
+        deploy.leave(old)
+        assert {attempt.outcome for attempt in deploy.take()} == {Outcome.FAILED}
+
+        next(found for found in deploy.new if found.__name__ == "Parent").objects.using(alias).create(id=777)
+        with monkeypatch.context() as racing:
+            racing.setattr(fill, "fill", beside_another)
+            deploy.migrate(3)
+        assert "could not" not in deploy.said
+        deploy.migrate(3)
+        assert not unfilled()
+        deploy.take()
+        assert set(deploy.states().values()) == {"done"}
     finally:
         deploy.drop()
 
