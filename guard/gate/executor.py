@@ -239,8 +239,9 @@ def _forwards(
     everything = set(executor.loader.graph.leaf_nodes()) <= set(targets)
     before = state if state is not None else _project_state(executor, applied=True)
     migrations = [phases_plan.unfolded(migration) for migration, _ in plan]
+    there: list[Key] = []
     if fake_initial:
-        before, migrations = _without_those_there(executor, before, migrations)
+        before, migrations, there = _without_those_there(executor, before, migrations)
     judged = phases_plan.judge_plan(
         migrations,
         before,
@@ -254,7 +255,7 @@ def _forwards(
     _note_replacements(executor, session)
     if executor.connection.get_autocommit():
         _fill(session, out)
-    planner = Planner(executor, session, migrations, before)
+    planner = Planner(executor, session, migrations, before, there)
     if _mode(session) is conf.Mode.OBSERVE:
         planner.reclaim_only(judged)
         result = _run_with(session, executor, run)
@@ -263,7 +264,7 @@ def _forwards(
     attempts: list[contract.Attempt] = []
     if everything and (wanted := planner.names_wanted(judged)):
         attempts += _free_names(session, wanted, out)
-        planner = Planner(executor, session, migrations, before)
+        planner = Planner(executor, session, migrations, before, there)
     held = planner.arrange(judged)
     session.copies = planner.copies(judged, held)
     plan[:] = [item for item in plan if _key(item[0]) not in held]
@@ -279,17 +280,22 @@ def _forwards(
 
 def _without_those_there(
     executor: MigrationExecutor, before: ProjectState, migrations: Sequence[Migration]
-) -> tuple[ProjectState, list[Migration]]:
-    """The plan without what `--fake-initial` only records: deployed code uses what those migrations have made."""
+) -> tuple[ProjectState, list[Migration], list[Key]]:
+    """The plan without what `--fake-initial` only records: deployed code uses what those migrations have made.
+
+    Returned are the state with them, what is left of the plan, and their keys.
+    """
     left = []
+    found = []
     state = before.clone()
     for migration in migrations:
         there, _ = executor.detect_soft_applied(None, migration)
         if there:
             state = migration.mutate_state(state, preserve=False)
+            found.append(_key(migration))
         else:
             left.append(migration)
-    return state, left
+    return state, left, found
 
 
 def _run_with(session: Session, executor: MigrationExecutor, run: Callable[[], ProjectState]) -> ProjectState:

@@ -132,12 +132,19 @@ class Planner:
     """One plan's decisions."""
 
     def __init__(
-        self, executor: MigrationExecutor, session: Session, migrations: Sequence[Migration], before: ProjectState
+        self,
+        executor: MigrationExecutor,
+        session: Session,
+        migrations: Sequence[Migration],
+        before: ProjectState,
+        recorded: Sequence[Key] = (),
     ) -> None:
         self.executor = executor
         self.session = session
         self.ledger = session.ledger
         self.migrations = {(m.app_label, m.name): m for m in migrations}
+        #: What the plan only records, because it is there: before what it depends on it must not be recorded.
+        self.recorded = recorded
         self.before = before
         self.policy = verdict.Policy.from_config(session.config)
         self.fleet = evidence.read_fleet(session.ledger)
@@ -190,6 +197,7 @@ class Planner:
             held[key] = why
             for dependent in self._dependents(key):
                 behind.setdefault(dependent, key)
+        held.update({key: Held(key, (), behind[key], ()) for key in self.recorded if key in behind})
         return held
 
     def copies(self, judged: Sequence[MigrationJudgement], held: Container[Key]) -> Copies:
@@ -294,7 +302,7 @@ class Planner:
                 if child.key not in found:
                     found.add(child.key)
                     waiting.append(child.key)
-        return [other for other in self.migrations if other in found]
+        return [other for other in (*self.migrations, *self.recorded) if other in found]
 
     def _replaced_by(self, key: Key) -> tuple[Key, ...]:
         """Squashes of it, and what it replaces itself: whoever has one of them has it."""

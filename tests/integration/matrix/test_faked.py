@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from django.db import migrations as m
 from django.db import models
 
 from guard.gate.contract import Outcome
-from tests.integration.matrix.harness import Case, Deploy
+from tests.integration.matrix.harness import Case, Deploy, model
 from tests.integration.matrix.test_remove import char, item, remove
 
 CASE = Case([item(("x", models.IntegerField()))], [[*remove("x"), m.AddField("item", "y", char(default="y"))]])
@@ -67,5 +68,30 @@ def test_what_a_faked_initial_migration_made_is_in_use(alias: str) -> None:
         deploy.leave(old)
         deploy._take(KEEP_FOR=0)
         assert columns(deploy) == {"id", "title", "y"}
+    finally:
+        deploy.drop()
+
+
+@pytest.mark.parametrize("vendor", ["sqlite"], indirect=True)
+def test_what_is_there_is_recorded_only_after_what_it_depends_on(alias: str) -> None:
+    there = {"operations": [model("Other", ("label", char()))], "initial": True}
+    held = m.AddConstraint("item", models.CheckConstraint(condition=models.Q(id__gt=0), name="positive"))
+    deploy = Deploy(alias, Case([item()], [[held], there, [m.AddField("other", "y", char(null=True))]]))
+    try:
+        deploy.seed()
+        with deploy.connection.schema_editor() as editor:
+            editor.create_model(next(found for found in deploy.models(3) if found.__name__ == "Other"))
+        old = deploy.arrive(1, "old")
+
+        deploy.migrate(4, fake_initial=True)
+
+        assert deploy.applied() == 1
+        for waiting in ("0003", "0004"):
+            assert f"{waiting}_change waits too, because it depends on {deploy.app}.0002_change" in deploy.said
+        deploy.arrive(4, "new")
+        deploy.leave(old)
+        deploy.report()
+        deploy.migrate(4, fake_initial=True)
+        assert deploy.applied() == 4
     finally:
         deploy.drop()
