@@ -24,7 +24,7 @@ from guard.commands.call import first_line
 from guard.gate import messages
 from guard.gate.witnesses import dependents, sessions
 from guard.ledger import connecting, protocol, rows
-from guard.ledger.store import Gate, Ledger
+from guard.ledger.store import Gate, Ledger, LedgerMissing
 from guard.lint import configuration
 from guard.lint.finding import DOCS
 from guard.runtime import testimony
@@ -202,11 +202,17 @@ def database(alias: str, *, clock: Callable[[], float] = time.time) -> tuple[Exa
     found: list[Examined] = []
     try:
         with connecting.private(alias) as connection:
-            for part in (_ledger, _rights, _clock(clock), _environment, _fleet, _witnesses, _pooler):
+            for part in (_ledger, _rights, _fresh, _clock(clock), _environment, _fleet, _witnesses, _pooler):
                 found += part(connection)
                 if found[0].state is State.MEND:
                     # Without a ledger there is nothing more to look at.
                     break
+    except LedgerMissing as error:
+        found.append(
+            Examined(
+                "ledger", State.MEND, str(error), "migrate mends it.", f"manage.py migrate --database {alias}", alias
+            )
+        )
     except (DatabaseError, ValueError) as error:
         found.append(
             Examined(
@@ -244,12 +250,15 @@ def _ledger(connection: BaseDatabaseWrapper) -> Iterator[Examined]:
         )
         return
     yield _good("ledger", "The ledger is there and up to date.", alias)
-    if ledger.gate().fresh:
+
+
+def _fresh(connection: BaseDatabaseWrapper) -> Iterator[Examined]:
+    if Ledger(connection).gate().fresh:
         yield Examined(
             "fresh",
             State.NOTE,
             "The database is new: migrations run whole until the first server registers, or nothing is left to apply.",
-            database=alias,
+            database=connection.alias,
         )
 
 

@@ -43,7 +43,8 @@ class Heart:
         self._beating = threading.Lock()
         # Rung by signal handlers, and by finalisers that the garbage collector runs: an Event that is being set in the
         # frame below would never let them go on. A queue of this kind does, and flags need no lock.
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        # Made with the thread: after the fork, and after whatever has replaced threads by then (gevent).
+        self._bell: queue.SimpleQueue[None] | None = None
         self._woken = False
         self._stopped = False
         self._done = threading.Event()
@@ -60,6 +61,7 @@ class Heart:
             if self._stopped or not self._threads or (self._thread is not None and self._thread.is_alive()):
                 return
             self._schedule()
+            self._bell = queue.SimpleQueue()
             thread = threading.Thread(target=self._run, name="guard-heartbeat", daemon=True)
             try:
                 thread.start()
@@ -74,7 +76,7 @@ class Heart:
         """Beat soon: now, or a second after the last beat. May be called from anywhere."""
         if not self._woken:
             self._woken = True
-            self._bell.put(None)
+            self._ring()
 
     def attend(self) -> None:
         """See to it that the heart beats: restart a thread that died, beat in this thread where it is overdue."""
@@ -106,7 +108,7 @@ class Heart:
         if self._stopped:
             return
         self._stopped = True
-        self._bell.put(None)
+        self._ring()
         thread = self._thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             # In the thread, because at the end of the interpreter no other one can be started to bound the wait.
@@ -137,10 +139,17 @@ class Heart:
         self._farewell()
         self._done.set()
 
+    def _ring(self) -> None:
+        bell = self._bell
+        if bell is not None:
+            bell.put(None)
+
     def _listen(self, until: float) -> None:
         """Wait for the bell until then, by the monotonic clock."""
+        bell = self._bell
+        assert bell is not None, "it is made before the thread is started"
         try:
-            self._bell.get(timeout=max(0.0, until - time.monotonic()))
+            bell.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
             pass
 

@@ -666,12 +666,19 @@ def _exit(wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], 
     return wrapped(*args, **kwargs)
 
 
+#: Modules that servers written in C bring: uWSGI, Apache's mod_wsgi, NGINX Unit.
+_EMBEDDING = frozenset({"uwsgi", "mod_wsgi", "unit"})
+
+
 def _leave_on_terminate() -> None:
     """Leave on SIGTERM too, where nobody has said what it should do: it is how supervisors stop a command, and servers
     that do without a handler of their own (waitress).
 
-    A handler that a server or the project installs, before or after, takes this one's place.
+    A handler that a server or the project installs, before or after, takes this one's place. Servers written in C have
+    handlers of their own that Python does not know of, and no Python runs while they wait.
     """
+    if not _EMBEDDING.isdisjoint(sys.modules):
+        return
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         try:
             signal.signal(signal.SIGTERM, _terminate)

@@ -117,10 +117,11 @@ def compare(connection: BaseDatabaseWrapper, footprint: Footprint) -> Comparison
     """
     vendor = connection.vendor
     unmanaged = declared.unmanaged_columns(connection.alias)
+    elsewhere = declared.elsewhere(connection.alias)
     wanted = {
         table: (_parts(table, vendor), columns)
         for table, columns in sorted(footprint.tables.items())
-        if any((table, column) not in unmanaged for column in columns)
+        if table not in elsewhere and any((table, column) not in unmanaged for column in columns)
     }
     if not wanted:
         return Comparison()

@@ -88,6 +88,12 @@ def unmanaged_columns(alias: str) -> frozenset[tuple[str, str]]:
     return frozenset(unmanaged - managed)
 
 
+def elsewhere(alias: str) -> frozenset[str]:
+    """Tables that are declared for other aliases of the same database alone, which may look at another schema."""
+    tables = {model._meta.db_table for model in _models(alias)}
+    return frozenset(tables - {model._meta.db_table for model in _models(alias) if _is_there(model, (alias,))})
+
+
 def _tables(alias: str) -> dict[str, dict[str, Column]]:
     connection = connections[alias].copy()
     connection.guard_private = True  # type: ignore[attr-defined]

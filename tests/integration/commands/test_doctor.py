@@ -93,6 +93,14 @@ def test_a_database_that_is_away_or_has_no_ledger(sqlite: Place, tmp_path: Path)
     assert (one.name, one.state, one.paste) == ("connection", State.MEND, "manage.py dbshell --database away")
 
 
+def test_a_ledger_without_its_gate_row_is_named(sqlite: Place) -> None:
+    sqlite.query("DELETE FROM guard_gate")
+    found = {one.name: one for one in examine.database(sqlite.alias)}
+    lost = [one for one in examine.database(sqlite.alias) if one.state is State.MEND and one.name == "ledger"]
+    assert [one.paste for one in lost] == [f"manage.py migrate --database {sqlite.alias}"]
+    assert found["rights"].state is State.GOOD
+
+
 def test_clocks_that_differ(sqlite: Place) -> None:
     def clock(differs: float) -> examine.Examined:
         (one,) = (

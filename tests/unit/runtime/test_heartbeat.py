@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import sys
 import threading
 import time
@@ -51,6 +52,29 @@ def test_it_beats_in_a_thread_of_its_own_and_says_farewell_there() -> None:
     assert len(farewell.threads) == 1
     heart.stop()
     assert len(farewell.threads) == 1
+
+
+def test_what_its_thread_waits_on_is_made_with_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent replaces queues and threads after the process has made its heart: one of before would block all of it."""
+    usual, made = queue.SimpleQueue, []
+
+    def late() -> Any:
+        made.append(usual())
+        return made[-1]
+
+    beat, farewell = Counter(), Counter()
+    heart = Heart(beat, farewell, lambda: 3_600.0)
+    heart.wake()
+    monkeypatch.setattr(queue, "SimpleQueue", late)
+    heart.start()
+    beat.wait()
+    heart.stop()
+    assert len(made) == 1
+    assert len(farewell.threads) == 1
+
+    never_started = Heart(beat, farewell, lambda: 3_600.0)
+    never_started.stop()
+    assert len(farewell.threads) == 2
 
 
 def test_waking_it_brings_the_next_beat_forward() -> None:

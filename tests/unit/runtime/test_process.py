@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import types
 
 import pytest
 from django.core.signals import request_finished
@@ -148,3 +150,20 @@ def test_every_name_in_the_list_is_a_command_of_djangos() -> None:
 
     elsewhere = {"collectstatic", "findstatic", "ogrinspect"}
     assert set(get_commands()) | elsewhere >= NEVER
+
+
+@pytest.mark.parametrize("server", ["uwsgi", "mod_wsgi", "unit"])
+def test_a_server_written_in_c_keeps_its_own_handlers(monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    """Python says that nobody handles the signal, and Python's handler would run only with Python's next statement."""
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        monkeypatch.setitem(sys.modules, server, types.ModuleType(server))
+        process._leave_on_terminate()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+        monkeypatch.delitem(sys.modules, server)
+        process._leave_on_terminate()
+        assert signal.getsignal(signal.SIGTERM) is process._terminate
+    finally:
+        signal.signal(signal.SIGTERM, before)
