@@ -44,12 +44,11 @@ from guard.ledger.store import Conflict, Ledger
 from guard.phases import defaults, naming, rules
 from guard.phases.plan import MigrationJudgement
 from guard.phases.words import Disposition, Judgement, Phase, Target
-from guard.steps import delete_model, slating
+from guard.steps import delete_model, leftover, slating
 from guard.steps.add_field import KeepDefaultAddField, NamedAgainAddField, ReclaimField
 from guard.steps.alter_field import SteppedAlterField, SteppedRenameField
 from guard.steps.companion import MAKING, Companion, MakeMissing
 from guard.steps.ddl import ddl_for
-from guard.steps.leftover import matches
 from guard.steps.relaxing import NoDefault, static_default
 from guard.steps.remove_field import SplitRemoveField
 from guard.steps.report import Report
@@ -126,6 +125,14 @@ def _names_given(operation: Operation) -> Iterator[str]:
 def _name_freed(operation: Operation) -> str:
     """The name of the index or constraint that the operation would take away; empty where it has none of its own."""
     return operation.name if isinstance(operation, (RemoveIndex, RemoveConstraint)) else ""
+
+
+def _names_held(step: rows.Step) -> Iterator[str]:
+    """Names of indexes and constraints that still stand because of what is slated."""
+    yield from step.payload.get("shared", ())
+    # What is on the column alone gives its name free when the column is set aside.
+    if step.state is not rows.StepState.ASIDE:
+        yield from step.payload.get(leftover.COMPANIONS, ())
 
 
 class Planner:
@@ -484,7 +491,7 @@ class Planner:
                 reasons += [
                     messages.name_taken(judged, name, step.target, f"{step.app}.{step.migration}")
                     for step in self.steps
-                    if step.id not in self._returning and name in step.payload.get("shared", ())
+                    if step.id not in self._returning and name in _names_held(step)
                 ]
                 if name in self._standing:
                     reasons.append(messages.name_taken(judged, name, *self._standing[name]))
@@ -555,7 +562,7 @@ class Planner:
         try:
             if step.kind is rows.StepKind.COLUMN and isinstance(operation, AddField):
                 field = apps.get_model(app, operation.model_name)._meta.get_field(operation.name)
-                return isinstance(field, models.Field) and matches(step.payload, field, self._connection)
+                return isinstance(field, models.Field) and leftover.matches(step.payload, field, self._connection)
             if isinstance(operation, AddField):
                 relation: Any = apps.get_model(app, operation.model_name)._meta.get_field(operation.name)
                 made = [relation.remote_field.through]

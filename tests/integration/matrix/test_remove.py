@@ -8,6 +8,7 @@ from django.db import migrations as m
 from django.db import models
 from django.db.models.functions import Lower
 
+from tests.integration.gate.fixtures import on_sqlite
 from tests.integration.matrix.harness import Case, Deploy, model
 
 
@@ -319,5 +320,27 @@ def test_a_table_that_is_renamed_in_the_same_plan_takes_no_leftover_along(alias:
         assert deploy.applied() == 3
         assert deploy.waiting() == []
         assert "x" not in {c[0] for c in deploy.schema()["thing"][0]}
+    finally:
+        deploy.drop()
+
+
+@on_sqlite
+def test_the_name_of_an_index_that_waits_with_its_column_is_taken_in_a_later_deploy_when_it_is_free(alias: str) -> None:
+    base = [item(("x", models.IntegerField()), indexes=[models.Index(fields=["x"], name="one_name")])]
+    removal = [m.RemoveIndex("item", "one_name"), *remove("x")]
+    deploy = Deploy(alias, Case(base, [removal, [m.AddIndex("item", models.Index(fields=["title"], name="one_name"))]]))
+    try:
+        deploy.seed()
+        serving = deploy.arrive(1, "old")
+        deploy.migrate(2, release=2)
+        deploy.migrate(3)
+        assert deploy.applied() == 2
+        assert "one_name still stands over" in deploy.said
+
+        deploy.leave(serving)
+        deploy.arrive(3, "new")
+        assert [attempt.taken for attempt in deploy.take()] == [True]
+        deploy.migrate(3)
+        assert deploy.applied() == 3, deploy.said
     finally:
         deploy.drop()
