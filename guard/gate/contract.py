@@ -510,6 +510,12 @@ class Contractor:
             with _quietly(), self.ledger.transaction(lock_wait=self.config.lock_timeout):
                 self.ddl.validate_foreign_keys(table, column)
 
+    def validate_named(self, names: Sequence[str]) -> None:
+        """The same of foreign keys by their names, whatever their tables are called by now."""
+        if names and isinstance(self.ddl, postgresql.PostgresqlDdl):
+            with _quietly(), self.ledger.transaction(lock_wait=self.config.lock_timeout):
+                self.ddl.validate_named(names)
+
     # Rounds
 
     def settle(self) -> tuple[rows.Step, ...]:

@@ -627,6 +627,7 @@ def _validate_foreign_keys(session: Session) -> None:
     with contract.contractor(connection.alias, session.config) as gate:
         for table, column in session.report.to_validate:
             gate.validate_foreign_keys(table, column)
+        gate.validate_named(session.report.made_again)
 
 
 def _take_ready_steps(

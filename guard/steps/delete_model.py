@@ -136,9 +136,10 @@ def give_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, step: row
             ledger.save(other, replace(again, payload={k: v for k, v in again.payload.items() if k != JOINS}))
     author.report.given_back.append((step, given.nulls))
     left = ddl.table_facts(step.table)
-    author.report.to_validate += [
-        (step.table, column) for column, facts in (left.columns if left else {}).items() if facts.foreign_keys
-    ]
+    for column, facts in (left.columns if left else {}).items():
+        if facts.foreign_keys:
+            author.report.to_validate.append((step.table, column))
+            author.report.made_again += [key.name for key in facts.foreign_keys]
 
 
 class SplitDeleteModel(DeleteModel):

@@ -22,5 +22,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     #: (table, column) pairs whose foreign keys are to be validated after their migration has committed.
     to_validate: list[tuple[str, str]] = field(default_factory=list)
+    #: Names of foreign keys of tables that have been given back, which the same plan may rename.
+    made_again: list[str] = field(default_factory=list)
     #: Whether a step's rows are to be filled when the migration has committed.
     unfilled: bool = False

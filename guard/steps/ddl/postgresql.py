@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from guard.steps.ddl.base import ColumnFacts, Ddl, ForeignKey
 
@@ -120,6 +120,17 @@ class PostgresqlDdl(Ddl):
             WHERE k.contype = 'f' AND NOT k.convalidated AND k.conrelid = to_regclass(%s)
               AND a.attname = %s AND k.conkey = ARRAY[a.attnum]""",
             [self.quote(table), column],
+        ):
+            self._alter(table, f"VALIDATE CONSTRAINT {self.quote(name)}")
+
+    def validate_named(self, names: Sequence[str]) -> None:
+        """The same of foreign keys by their names."""
+        for table, name in self._fetch(
+            """
+            SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+            WHERE k.contype = 'f' AND NOT k.convalidated AND k.conname = ANY(%s)
+              AND k.connamespace = to_regnamespace(current_schema())""",
+            [list(names)],
         ):
             self._alter(table, f"VALIDATE CONSTRAINT {self.quote(name)}")
 
