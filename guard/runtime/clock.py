@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 # The monotonic clock stands still while Linux is suspended; this one does not.
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
@@ -26,9 +28,8 @@ class Reading:
         return max(time.monotonic() - self.monotonic, steady() - self.boot, time.time() - self.wall)
 
 
-def steady() -> float:
-    """Seconds on the steadiest clock that also counts suspended time."""
-    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+#: Seconds on the steadiest clock that also counts suspended time.
+steady: Callable[[], float] = time.monotonic if _BOOTTIME is None else partial(time.clock_gettime, _BOOTTIME)
 
 
 def read() -> Reading:

@@ -135,8 +135,7 @@ class Eye:
     def record(self, sql: object, touches: Sequence[Touch], connection: BaseDatabaseWrapper) -> None:
         """Count a statement that is about to touch something slated, on a connection of the application's."""
         if not _quiet.get():
-            # Two frames up, past the wrapper's look, is Django's.
-            self._count(sql, touches, sys._getframe(2))
+            self._count(sql, touches)
             self.before_touch(connection)
             self.fail(touches)
 
@@ -155,12 +154,12 @@ class Eye:
                 )
 
     def count(self, sql: object, touches: Sequence[Touch]) -> None:
-        """Count a statement, for whoever is two frames up."""
+        """Count a statement of whoever is on the stack."""
         if not _quiet.get():
-            self._count(sql, touches, sys._getframe(2))
+            self._count(sql, touches)
 
-    def _count(self, sql: object, touches: Sequence[Touch], frame: FrameType) -> None:
-        site = call_site(frame) or _awaiting_site()
+    def _count(self, sql: object, touches: Sequence[Touch]) -> None:
+        site = _site_of(sql) or _awaiting_site()
         if self.sightings.add(sql, touches, site, _route(self.route), self.meaning):
             self.news()
 
@@ -328,21 +327,60 @@ _MAX_SITES = 500
 _MAX_FILES = 2_000
 
 
+#: Where a text came from last, by its hash: how many frames up, the code and its instruction, the call site. Python
+#: makes an object of each frame that is walked over, but of a frame that is asked for by its depth, of that one alone.
+_last_sites: dict[int, tuple[int, CodeType, int, str]] = {}
+
+
+def _site_of(sql: object) -> str:
+    """The call site of a statement that is being counted; empty where no frame of the project's is on the stack.
+
+    A text that comes from as far up as last time, and from the same instruction there, comes from the same place.
+    """
+    key = hash(sql) if type(sql) is str else 0
+    last = _last_sites.get(key)
+    if last is not None:
+        try:
+            frame = sys._getframe(last[0])
+        except ValueError:
+            # This stack is not as deep.
+            pass
+        else:
+            if frame.f_code is last[1] and frame.f_lasti == last[2]:
+                return last[3]
+    found, depth = _project_frame(sys._getframe(1))
+    if found is None:
+        return ""
+    site = _site(found)
+    if len(_last_sites) >= _MAX_SITES:
+        _last_sites.clear()
+    _last_sites[key] = (depth + 1, found.f_code, found.f_lasti, site)
+    return site
+
+
 def call_site(frame: FrameType | None) -> str:
     """Where a statement comes from: "file.py:123 in function", of the first frame that is not a framework's.
 
     Empty where no such frame is on the stack.
     """
+    found, _ = _project_frame(frame)
+    return "" if found is None else _site(found)
+
+
+def _project_frame(frame: FrameType | None) -> tuple[FrameType | None, int]:
+    """The first frame from this one up that is not a framework's, and how many frames up it is."""
     known = _known_files
+    depth = 0
     while frame is not None:
         try:
             framework = known[frame.f_code.co_filename]
         except KeyError:
             framework = _new_file(frame.f_code.co_filename)
         if not framework:
-            return _site(frame)
+            return frame, depth
         frame = frame.f_back
-    return ""
+        depth += 1
+    return None, depth
 
 
 def _awaiting_site() -> str:

@@ -242,6 +242,30 @@ def test_call_sites_survive_code_that_comes_and_goes() -> None:
     assert sites == [f"made/up.py:{number + 2} in here" for number in range(50)]
 
 
+def test_one_text_from_several_places_is_counted_for_each_however_deep(eye: watch.Eye) -> None:
+    eye.open(Attributor(LIST, "sqlite"), LIST, OLD_CODE)
+
+    def one() -> None:
+        connection.cursor().execute(SELECT)
+
+    def other() -> None:
+        connection.cursor().execute(SELECT)
+
+    def deeper(depth: int) -> None:
+        if depth:
+            deeper(depth - 1)
+        else:
+            connection.cursor().execute(SELECT)
+
+    for _ in range(2):
+        one()
+        other()
+        for depth in (3, 0, 7):
+            deeper(depth)
+    counts = {call_site.rpartition(".")[2]: count for _, count, call_site, _ in counted(eye)}
+    assert counts == {"one": 2, "other": 2, "deeper": 6}
+
+
 def test_frameworks_and_the_standard_library_are_stepped_over() -> None:
     frames: list[str] = []
     thread = threading.Thread(target=lambda: frames.append(watch.call_site(__import__("sys")._getframe().f_back)))
