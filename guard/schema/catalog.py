@@ -117,6 +117,7 @@ def compare(connection: BaseDatabaseWrapper, footprint: Footprint) -> Comparison
     """
     vendor = connection.vendor
     unmanaged = declared.unmanaged_columns(connection.alias)
+    keys = declared.automatic_keys(connection.alias)
     elsewhere = declared.elsewhere(connection.alias)
     wanted = {
         table: (_parts(table, vendor), columns)
@@ -154,6 +155,8 @@ def compare(connection: BaseDatabaseWrapper, footprint: Footprint) -> Comparison
             found = there.get(key)
             if found is None:
                 missing.append((table, column))
+            elif (table, column) in keys:
+                continue
             elif differs := _differs(columns[column], found, vendor):
                 unlike.append(Unlike(table, column, *differs))
         unknown += [

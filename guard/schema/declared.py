@@ -88,6 +88,16 @@ def unmanaged_columns(alias: str) -> frozenset[tuple[str, str]]:
     return frozenset(unmanaged - managed)
 
 
+def automatic_keys(alias: str) -> frozenset[tuple[str, str]]:
+    """(table, column) of the keys that Django adds to tables of many-to-many fields.
+
+    Models make them of the app's own `default_auto_field`, migrations of the setting as it was on the day they ran:
+    in Django's own apps the two differ.
+    """
+    automatic = (model._meta for model in _models(alias) if model._meta.auto_created)
+    return frozenset((options.db_table, options.pk.column) for options in automatic if options.pk is not None)
+
+
 def elsewhere(alias: str) -> frozenset[str]:
     """Tables that are declared for other aliases of the same database alone, which may look at another schema."""
     tables = {model._meta.db_table for model in _models(alias)}
