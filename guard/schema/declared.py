@@ -95,7 +95,7 @@ def automatic_keys(alias: str) -> frozenset[tuple[str, str]]:
     in Django's own apps the two differ.
     """
     automatic = (model._meta for model in _models(alias) if model._meta.auto_created)
-    return frozenset((options.db_table, options.pk.column) for options in automatic if options.pk is not None)
+    return frozenset((options.db_table, options.pk.column or "") for options in automatic if options.pk is not None)
 
 
 def elsewhere(alias: str) -> frozenset[str]:
