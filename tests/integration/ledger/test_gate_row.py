@@ -17,12 +17,13 @@ from django.db import DatabaseError, OperationalError
 from guard import conf
 from guard.gate import contract, evidence
 from guard.gate.contract import Contractor, HeldUp
-from guard.ledger import store
+from guard.ledger import protocol, store
 from guard.ledger.rows import InstanceState, Step, StepState
 from guard.ledger.store import Conflict, Ledger
 from guard.steps.ddl import ddl_for
 from sampleapp.stage.processes import until
 from tests.integration.ledger.harness import (
+    HANGS,
     LEASE,
     NEW,
     OLD,
@@ -286,8 +287,8 @@ def slated(server: Place) -> Iterator[Step]:
     server.query("DELETE FROM django_migrations WHERE app = 'shop'")
 
 
-def take(ledger: Ledger) -> bool:
-    """Seal and set aside, by the gate's own code; whether it was taken. Else old code was in time."""
+def take(ledger: Ledger, *, aside: bool = True) -> bool:
+    """Seal and, with `aside`, set aside, by the gate's own code; whether it was taken. Else old code was in time."""
     gate = Contractor(ledger.connection, AT_ONCE, evidence.Taker(footprint=NEW, release="r2", actor="tests"))
     (waiting,) = ledger.steps()
     try:
@@ -301,7 +302,8 @@ def take(ledger: Ledger) -> bool:
     if sealed is None:
         assert {blocker.code for blocker in decided.blockers} <= {"live-instances", "rollback-window"}
         return False
-    gate._run_ddl(sealed, "token")
+    if aside:
+        gate._run_ddl(sealed, "token")
     return True
 
 
@@ -311,6 +313,8 @@ def bring_back(ledger: Ledger) -> None:
     if taken.state is StepState.ASIDE:
         ledger._run(f"ALTER TABLE shop_item RENAME COLUMN {taken.aside_name} TO old")
         turned(ledger, taken, StepState.WAITING, aside_name="", aside_at=None)
+    elif taken.state is StepState.SEALED:
+        ledger.save(taken, protocol.reopen(taken, "token", ledger.now()))
     gone = {"state": "gone", "ended_at": 1.0, "registered_at": 1.0}
     ledger.update("instance", gone, "digest = %s", [OLD.digest])
 
@@ -370,28 +374,137 @@ def race(place: Place, number: int, one: Callable[[Ledger], T], other: Callable[
     return mine, theirs, reached
 
 
-@pytest.mark.parametrize("first", ["take", "register"])
-def test_nobody_registers_who_relies_on_what_is_being_taken(server: Place, slated: Step, first: str) -> None:
-    """The race of a registration with the verdict, the seal and the DDL: each beside every statement of the other."""
+def stopped_everywhere(place: Place, first: str) -> Counter[tuple[bool, InstanceState | None]]:
+    """What both came to, each beside every statement of the other: whether it was taken, and as what was registered."""
     came_to: list[tuple[bool, InstanceState | None]] = []
     for number in itertools.count():
         register = partial(_try_to_register, name=f"old{number}")
         if first == "take":
-            taken, state, reached = race(server, number, take, register)
+            taken, state, reached = race(place, number, take, register)
         else:
-            state, taken, reached = race(server, number, register, take)
+            state, taken, reached = race(place, number, register, take)
         came_to.append((taken, state))
-        with server.ledger() as ledger:
+        with place.ledger() as ledger:
             bring_back(ledger)
         if not reached:
             break
-    counted = Counter(came_to)
-    print(f"\n{server.vendor}, {first} first: {counted}")
+    assert len(came_to) >= 3
+    print(f"\n{place.vendor}, {first} first: {Counter(came_to)}")
+    return Counter(came_to)
+
+
+@pytest.mark.parametrize("first", ["take", "register"])
+def test_nobody_registers_who_relies_on_what_is_being_taken(server: Place, slated: Step, first: str) -> None:
+    """The race of a registration with the verdict, the seal and the DDL: each beside every statement of the other."""
+    counted = stopped_everywhere(server, first)
     assert (True, InstanceState.LIVE) not in counted
     # Both have won now and then, or nothing was raced.
     assert counted[True, InstanceState.REFUSED]
     assert counted[False, InstanceState.LIVE]
-    assert len(came_to) >= 3
+
+
+@pytest.fixture
+def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registrations that do not wait for whoever has the gate to itself."""
+    monkeypatch.setattr(store, "_SHARED", dict.fromkeys(store._SHARED, ""))
+
+
+def test_without_its_lock_somebody_registers_who_relies_on_what_is_being_taken(
+    server: Place, slated: Step, unlocked: None
+) -> None:
+    assert stopped_everywhere(server, "take")[True, InstanceState.LIVE]
+
+
+TRIALS = 200
+
+
+@contextmanager
+def side(place: Place) -> Iterator[Callable[[Callable[[Ledger], T]], Future[T]]]:
+    """Starts work with a ledger, in a thread and on a connection that belong to one side of the race."""
+    with ThreadPoolExecutor(1) as pool:
+        opened = place.ledger()
+        ledger = pool.submit(opened.__enter__).result(HANGS)
+        try:
+            yield lambda work: pool.submit(work, ledger)
+        finally:
+            pool.submit(opened.__exit__, None, None, None).result(HANGS)
+
+
+def statements(work: Callable[[Ledger], object], ledger: Ledger) -> int:
+    """How many statements it makes when it is alone."""
+    with before_statement(ledger, -1, lambda: None) as seen:
+        work(ledger)
+    bring_back(ledger)
+    return len(seen)
+
+
+def meetings(place: Place, trials: int) -> Counter[tuple[bool, InstanceState | None]]:
+    """What both came to in so many trials, in which nobody is stopped.
+
+    In turn, one of them sets the other off before one of its own statements, or when it is done, and goes on: so each
+    of them has every head start, however fast the machine is. What is sealed is nobody's any more: that it is set aside
+    as well, which takes the most time, is tried now and then.
+    """
+    came_to: Counter[tuple[bool, InstanceState | None]] = Counter()
+    with side(place) as taker, side(place) as registrant:
+        lengths = [
+            taker(partial(statements, partial(take, aside=False))).result(HANGS),
+            registrant(partial(statements, partial(_try_to_register, name="alone"))).result(HANGS),
+        ]
+        for trial in range(trials):
+            go = threading.Event()
+            head_start = trial // 2 % (lengths[trial % 2] + 1)
+
+            def lead(
+                work: Callable[[Ledger], T], ledger: Ledger, go: threading.Event = go, head_start: int = head_start
+            ) -> T:
+                try:
+                    with before_statement(ledger, head_start, go.set):
+                        return work(ledger)
+                finally:
+                    go.set()
+
+            def follow(work: Callable[[Ledger], T], ledger: Ledger, go: threading.Event = go) -> T:
+                assert go.wait(HANGS)
+                return work(ledger)
+
+            register = partial(_try_to_register, name=f"old{trial}")
+            first, second = (lead, follow) if trial % 2 == 0 else (follow, lead)
+            taking = taker(partial(first, partial(take, aside=trial % 20 < 2)))
+            registering = registrant(partial(second, register))
+            came_to[taking.result(HANGS), registering.result(HANGS)] += 1
+            taker(bring_back).result(HANGS)
+    return came_to
+
+
+def told(place: Place, counted: Counter[tuple[bool, InstanceState | None]]) -> str:
+    """The trials in a line."""
+    states: Counter[InstanceState | None] = Counter()
+    taken = 0
+    for (was_taken, state), times in counted.items():
+        states[state] += times
+        taken += times * was_taken
+    return (
+        f"{place.vendor}: {counted.total()} trials, taken {taken}, "
+        f"registered {states[InstanceState.LIVE]}, refused {states[InstanceState.REFUSED]}, "
+        f"timed out {states[None]}, bad {counted[True, InstanceState.LIVE]}"
+    )
+
+
+def test_nobody_registers_who_relies_on_what_is_taken_at_the_same_time(server: Place, slated: Step) -> None:
+    """The same with nobody stopped, many times."""
+    counted = meetings(server, TRIALS)
+    print(f"\n{told(server, counted)}")
+    assert counted.total() == TRIALS
+    assert (True, InstanceState.LIVE) not in counted
+    # Both have won now and then, or nothing was raced.
+    assert counted[True, InstanceState.REFUSED]
+    assert counted[False, InstanceState.LIVE]
+
+
+def test_how_often_somebody_would_without_the_lock(server: Place, slated: Step, unlocked: None) -> None:
+    """Shows that the trials race; how often somebody is in time is the machine's affair, so that nothing is judged."""
+    print(f"\nwithout the lock: {told(server, meetings(server, TRIALS // 4))}")
 
 
 def _try_to_register(ledger: Ledger, name: str) -> InstanceState | None:
