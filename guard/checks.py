@@ -42,6 +42,18 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
     ]
 
 
+@register(TAG)
+def check_drivers(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """guard.E022: databases that can have no ledger, whatever is deployed, because of the driver."""
+    if conf.problems() or conf.get().mode is conf.Mode.OFF:
+        return []
+    return [
+        Error(why, hint=documented("guard.E022", connecting.RIGHT_DRIVER), id="guard.E022")
+        for why in (connecting.wrong_driver(connections[alias]) for alias in connecting.guarded_aliases())
+        if why
+    ]
+
+
 @register(TAG, deploy=True)
 def check_installation(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """What guard needs to know releases and servers, and whether its settings agree with each other."""
@@ -137,18 +149,20 @@ def _check_database(alias: str, config: conf.Config) -> list[CheckMessage]:
             *differences.unknown_migrations(alias, pending.recorded),
         ]
     except (DatabaseError, NodeNotFoundError, BadMigrationError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return [
-            Warning(
-                f"Database {alias} could not be looked at: {reason}",
-                hint=documented(
-                    "guard.W005",
-                    "Run the check where the database can be reached; `manage.py guard lint` needs none.",
-                ),
-                id="guard.W005",
-            ),
-            *_of_files(alias, config),
-        ]
+        # Where it is the driver, E022 says so.
+        away = [] if connecting.wrong_driver(connections[alias]) else [_could_not_be_looked_at(alias, error)]
+        return [*away, *_of_files(alias, config)]
+
+
+def _could_not_be_looked_at(alias: str, error: Exception) -> CheckMessage:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return Warning(
+        f"Database {alias} could not be looked at: {reason}",
+        hint=documented(
+            "guard.W005", "Run the check where the database can be reached; `manage.py guard lint` needs none."
+        ),
+        id="guard.W005",
+    )
 
 
 def _of_files(alias: str, config: conf.Config) -> list[CheckMessage]:

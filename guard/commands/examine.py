@@ -199,6 +199,9 @@ def _readiness() -> Examined:
 
 def database(alias: str, *, clock: Callable[[], float] = time.time) -> tuple[Examined, ...]:
     """All that needs a database. `clock`: seconds since the epoch, by this host."""
+    if why := connecting.wrong_driver(connections[alias]):
+        install = 'pip install "psycopg[binary]>=3.2"'
+        return (Examined("driver", State.MEND, why, "Django prefers psycopg 3 to psycopg 2.", install, alias),)
     found: list[Examined] = []
     try:
         with connecting.private(alias) as connection:

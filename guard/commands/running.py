@@ -17,6 +17,7 @@ from guard.commands.exits import Exit
 from guard.commands.verbs import VERBS
 from guard.gate.targets import Ambiguous
 from guard.ledger import protocol
+from guard.ledger.connecting import WrongDriver
 from guard.ledger.store import Conflict, LedgerMissing
 from guard.runtime import watch
 
@@ -51,7 +52,7 @@ def _sentences() -> Iterator[None]:
             "Interrupted. What was taken stays taken, the rest is as it was; run the command again to go on.",
             returncode=Exit.ERROR,
         ) from None
-    except (ImproperlyConfigured, LedgerMissing, protocol.ProtocolError, Conflict) as error:
+    except (ImproperlyConfigured, WrongDriver, LedgerMissing, protocol.ProtocolError, Conflict) as error:
         raise CommandError(str(error), returncode=Exit.ERROR) from None
     except Ambiguous as error:
         raise CommandError(str(error), returncode=Exit.USAGE) from None

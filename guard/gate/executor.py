@@ -136,6 +136,9 @@ def _run_plan(
     with watch.quiet():
         if not _steps_in(executor.connection):
             return run()
+        if why := connecting.wrong_driver(executor.connection):
+            # Without a ledger nothing can be proved, and nothing is kept for old code: not even what expands is run.
+            raise CommandError(f"{why} {connecting.RIGHT_DRIVER}", returncode=1)
         if plan is None:
             plan = executor.migration_plan(targets)
         out = _Out(executor)

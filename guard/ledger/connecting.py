@@ -11,7 +11,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.signals import setting_changed
-from django.db import connections, router
+from django.db import NotSupportedError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from guard.schema import declared
@@ -38,12 +38,34 @@ _PLACES = (
 )
 
 
+class WrongDriver(NotSupportedError):
+    """guard can keep no ledger through the driver that Django uses."""
+
+
+def wrong_driver(connection: BaseDatabaseWrapper) -> str:
+    """Why guard can keep no ledger through the driver of this connection, in a sentence; empty where it can."""
+    if connection.vendor != "postgresql":
+        return ""
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    if is_psycopg3:
+        return ""
+    return f"Django reaches database {connection.alias} through psycopg 2; guard's ledger needs psycopg 3."
+
+
+#: What to do about it; Django takes psycopg 3 where both are installed.
+RIGHT_DRIVER = 'Install psycopg 3 (`pip install "psycopg[binary]>=3.2"`): Django prefers it to psycopg 2.'
+
+
 def unopened(alias: str, *, answer_within: int | None = None) -> BaseDatabaseWrapper:
     """A wrapper for a private connection to the alias's database; it connects at its first cursor.
 
-    `answer_within` (seconds): give up on a server that is silent for longer, where the driver can.
+    `answer_within` (seconds): give up on a server that is silent for longer, where the driver can. Raises
+    WrongDriver where guard cannot use the alias's driver.
     """
     application = connections[alias]
+    if why := wrong_driver(application):
+        raise WrongDriver(f"{why} {RIGHT_DRIVER}")
     # Not a deep copy: OPTIONS may hold what cannot be copied, such as an SSL context.
     options: dict[str, Any] = dict(application.settings_dict["OPTIONS"])
     settings: dict[str, Any] = {
@@ -107,7 +129,8 @@ def private(alias: str, *, answer_within: int | None = None) -> Iterator[BaseDat
     """A connection of guard's own to the alias's database, closed afterwards.
 
     READ COMMITTED, no pool, bounded connect and lock waits (seconds, not minutes). The wrapper has the attribute
-    `guard_private = True`, so that the watch leaves it alone. Raises OperationalError where the database is away.
+    `guard_private = True`, so that the watch leaves it alone. Raises OperationalError where the database is away, and
+    WrongDriver where guard cannot use its driver.
     """
     connection = unopened(alias, answer_within=answer_within)
     try:

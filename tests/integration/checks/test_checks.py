@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,57 @@ def test_w005_a_database_that_cannot_be_reached(shop: Shop, first: Tree) -> None
 
     assert ids(done) == ["W005"]
     assert "Database default could not be looked at: " in done.text
+
+
+#: Runs commands one after the other as if psycopg 3 were not installed: Django takes psycopg 2 then.
+_WITH_PSYCOPG_2 = """
+import json, os, sys
+sys.modules["psycopg"] = None
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+from django.core.management import execute_from_command_line
+for argv in json.loads(sys.argv[1]):
+    print("$", *argv)
+    try:
+        execute_from_command_line(["manage.py", *argv])
+    except SystemExit as end:
+        print("exited", end.code)
+"""
+
+
+@pytest.mark.parametrize("vendor", ["postgres"], indirect=True)
+def test_e022_postgresql_through_psycopg_2(shop: Shop, first: Tree, second: Tree) -> None:
+    pytest.importorskip("psycopg2")
+    commands = [
+        ["check"],
+        ["check", "--deploy", "--tag", "guard"],
+        ["migrate"],
+        ["migrate", "--skip-checks"],
+        ["guard", "status"],
+        ["guard", "doctor"],
+        ["shell", "--no-imports", "-c", "from shop import models; print(models.Product.objects.count(), 'products')"],
+    ]
+
+    ended = subprocess.run(
+        [sys.executable, "-c", _WITH_PSYCOPG_2, json.dumps(commands)],
+        cwd=second.path,
+        env=shop.variables(second),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    assert "Traceback" not in ended.stdout, ended.stdout
+    said = dict(zip(map(tuple, commands), re.split(r"^\$ .*$", ended.stdout, flags=re.MULTILINE)[1:], strict=True))
+    for argv, text in said.items():
+        assert "Django reaches database default through psycopg 2; guard's ledger needs psycopg 3." in text, argv
+        if argv[0] != "shell":
+            assert "exited 1" in text, argv
+            assert 'pip install "psycopg[binary]>=3.2"' in text, argv
+        if argv[0] == "check":
+            assert [found for found in re.findall(r"\(guard\.(\w+)\)", text) if found != "I012"] == ["E022"]
+    # It goes on without being registered.
+    assert "2 products" in said["shell", *commands[-1][1:]]
+    assert shop.recorded() == {"0001_initial"}
 
 
 @on_sqlite

@@ -329,6 +329,10 @@ class Shop:
         """Start `manage.py` of a release; see Zygote.start."""
         return self.zygote.start(tree.path, ["manage.py", *args], self._environ(tree) | environ, out=out)
 
+    def variables(self, tree: Tree) -> dict[str, str]:
+        """The environment of a release's processes, for one that is not forked from the zygote."""
+        return self.zygote.environ | self._environ(tree)
+
     def run(self, tree: Tree, *args: str, **environ: str) -> Done:
         """Run `manage.py` of a release to its end."""
         return self.start(tree, *args, **environ).wait()
