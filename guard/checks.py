@@ -128,6 +128,8 @@ def _check_database(alias: str, config: conf.Config) -> list[CheckMessage]:
             present = ledger.exists()
             steps = ledger.steps() if present else ()
             compared = catalog.compare(connection, declared.footprint(alias))
+            references = catalog.references(connection)
+            others = ledger.footprints().values() if present else ()
             now = ledger.now()
             refused = configuration.unwritable(connection) if present else ""
         pending = _Pending(alias, config)
@@ -147,6 +149,13 @@ def _check_database(alias: str, config: conf.Config) -> list[CheckMessage]:
             *_behind(alias, steps, pending.made),
             *differences.messages(compared, steps, pending.named, pending.known),
             *differences.unknown_migrations(alias, pending.recorded),
+            *differences.left_behind(
+                declared.footprint(alias),
+                others,
+                references,
+                {name for step in steps if not step.column for name in (step.table, step.aside_name)},
+                pending.recorded,
+            ),
         ]
     except (DatabaseError, NodeNotFoundError, BadMigrationError) as error:
         # Where it is the driver, E022 says so.

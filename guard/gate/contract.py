@@ -630,7 +630,7 @@ class Contractor:
             decided = self.judge(step)
             if not decided.clear:
                 return Attempt(step, Outcome.BLOCKED, decided)
-            return Attempt(step, Outcome.READY, decided, "`manage.py migrate` applies its migration now.")
+            return Attempt(step, Outcome.READY, decided, self._applied_by(step))
         try:
             return self.take(step)
         except OperationalError as error:
@@ -640,6 +640,15 @@ class Contractor:
         except (IntegrityError, DataError) as error:
             # The column cannot hold its default: other steps can be taken all the same.
             return Attempt(step, Outcome.FAILED, detail=first_line(error))
+
+    def _applied_by(self, step: rows.Step) -> str:
+        if self.me.footprint.has_any(protocol.names(step)):
+            return "run `manage.py migrate`, which applies its migration."
+        # Its app is uninstalled, or its file deleted; or this code is older.
+        return (
+            f"release {self.me.release} does not have it. A release that has it applies it; where none will, "
+            f'`manage.py guard withdraw {step.target} --reason "…"` gives it up.'
+        )
 
     def instant(self, step: rows.Step) -> bool:
         """Whether taking the step takes no longer on a large table, or the table is small."""

@@ -185,7 +185,8 @@ def _held(item: Held, now: float) -> list[str]:
     lines += [f"{INDENT}{reason}" for reason in item.reasons]
     if item.verdict is not None:
         lines += [f"{INDENT}{line}" for line in blockers(item.verdict, now)]
-    lines.append(f"{INDENT}Run `manage.py migrate` again when that is over; it is applied as soon as it is safe.")
+    again = "when that is over" if item.verdict is None else "when that is over, or with every instance stopped"
+    lines.append(f"{INDENT}Run `manage.py migrate` again {again}; it is applied as soon as it is safe.")
     return lines
 
 
@@ -212,7 +213,7 @@ def not_taken(attempt: contract.Attempt) -> str:
         "`manage.py guard contract` tries again.",
         "busy": f"{target} is left to another process, which is at work on it: {detail}. Look again in a few seconds.",
         "reconciled": f"{target} is left as it is: {detail}. `manage.py guard log` has what was found.",
-        "ready": f"{target} is free to go: run `manage.py migrate`, which applies its migration.",
+        "ready": f"{target} is free to go: {detail}.",
         "failed": f"{target} could not be taken: {detail}. It is as it was; `manage.py guard contract` tries again.",
     }.get(attempt.outcome.value, f"{target}: {attempt.outcome.value}. {detail}")
 
@@ -240,9 +241,12 @@ def effect(judged: Judgement) -> str:
 
 
 def contracts(judgement: MigrationJudgement) -> list[str]:
-    """Why a migration is held: what it takes from old code."""
+    """Why a migration is held: what it takes from old code, and the safe way where there is one."""
     return [
-        effect(operation) for operation in judgement.operations if operation.disposition.value in ("hold", "refuse")
+        line
+        for operation in judgement.operations
+        if operation.disposition.value in ("hold", "refuse")
+        for line in (effect(operation), *(f"{INDENT}{line}".rstrip() for line in operation.recipe.splitlines()))
     ]
 
 

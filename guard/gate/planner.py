@@ -74,7 +74,7 @@ class Session:
     whole: dict[Key, rows.Step] = field(default_factory=dict)
     #: What this plan's data migrations have read of what is slated.
     copies: Copies | None = None
-    #: Of these, those that need a stopped fleet.
+    #: Of these, those that run because the fleet is stopped.
     unsafe: set[Key] = field(default_factory=set)
     #: Ids and versions of steps whose first fill has failed: tried, and said, once.
     unfillable: set[tuple[int, int]] = field(default_factory=set)
@@ -163,7 +163,7 @@ class Planner:
         #: Ids of steps whose leftovers this plan takes over: what comes after is about the column in use.
         self._returning: set[int] = set()
         #: Names of indexes and constraints that this plan leaves over what it slates: over what, and which migration.
-        self._standing: dict[str, tuple[str, str]] = {}
+        self._standing: dict[str, tuple[Target, str]] = {}
         #: Tables that a migration of the plan renames, after other operations on them.
         self._moved: set[str] = set()
         #: Names, and groups of columns, of what the plan makes again on leftovers that it takes over.
@@ -450,14 +450,27 @@ class Planner:
             return None
         # It may have been slated a moment ago: after the fleet was read.
         fleet = dataclasses.replace(self.fleet, now=self.ledger.now())
-        decided = verdict.decide(evidence.gather(self.ledger, step, fleet, self.session.me), self.policy)
-        if decided.clear:
+        found = evidence.gather(self.ledger, step, fleet, self.session.me)
+        decided = verdict.decide(found, self.policy)
+        stopped = not decided.clear and self._clear_while_stopped(found)
+        if decided.clear or stopped:
             connection = self.ledger.connection
             if connection.vendor == "postgresql" and (there := contract.out_of_reach(connection.alias, step)):
                 return Held(key, (there,), None, makes)
             self.session.whole[key] = step
+            if stopped:
+                self.session.unsafe.add(key)
             return None
         return Held(key, tuple(messages.contracts(judgement)), None, makes, decided)
+
+    def _clear_while_stopped(self, found: verdict.Evidence) -> bool:
+        """Whether the whole fleet is stopped, so that what would wait beside it can run: a maintenance window.
+
+        A fleet that has been replaced is not stopped: then what only a running one can show is asked.
+        """
+        if any(i.live(found.now) and i.id != found.taker_id for i in found.instances):
+            return False
+        return verdict.decide_whole(found, self.policy).clear
 
     def _slate(self, wanted: rows.Step) -> rows.Step:
         """The step as it stands once it is slated; several processes may migrate at once."""
@@ -487,14 +500,17 @@ class Planner:
                 )
             ]
             for name in _names_given(operation):
-                # Names of indexes are taken for a whole schema.
                 reasons += [
                     messages.name_taken(judged, name, step.target, f"{step.app}.{step.migration}")
                     for step in self.steps
-                    if step.id not in self._returning and name in _names_held(step)
+                    if step.id not in self._returning
+                    and name in _names_held(step)
+                    and self._share_names(judged, step.table)
                 ]
                 if name in self._standing:
-                    reasons.append(messages.name_taken(judged, name, *self._standing[name]))
+                    over, migration_name = self._standing[name]
+                    if self._share_names(judged, over.table):
+                        reasons.append(messages.name_taken(judged, name, str(over), migration_name))
             if not isinstance(operation, (AddField, CreateModel)):
                 continue
             for step in self._met(judged):
@@ -503,6 +519,15 @@ class Planner:
                 else:
                     reasons.append(messages.differs(judged, step))
         return reasons
+
+    def _share_names(self, judged: Judgement, table: str) -> bool:
+        """Whether a name that stands over the table cannot be given to an index or constraint by the operation."""
+        connection: Any = self._connection
+        if connection.vendor != "mysql" or not connection.mysql_is_mariadb:
+            # They are taken for a whole schema: indexes, and MySQL's checks.
+            return True
+        tables = {target.table for target in (*judged.names, *judged.makes)}
+        return not tables or table in tables
 
     def _nulls(self, judgement: MigrationJudgement, migration: Migration) -> list[str]:
         """NULLs that are there where NULL is to be forbidden, and nothing is known that could be put in their place."""
@@ -603,8 +628,9 @@ class Planner:
                 )
                 found = evidence.gather(self.ledger, step, evidence.read_fleet(self.ledger), self.session.me)
                 # The question is whether it may be applied: that it is not applied cannot be the answer.
-                decided = verdict.decide(dataclasses.replace(found, applied=True), self.policy)
-                if not decided.clear:
+                found = dataclasses.replace(found, applied=True)
+                decided = verdict.decide(found, self.policy)
+                if not decided.clear and not self._clear_while_stopped(found):
                     blocked.append(decided)
         if not blocked:
             return None
@@ -626,7 +652,7 @@ class Planner:
         for operation, judged in zip(operations, judgement.operations, strict=True):
             if isinstance(operation, Companion) and (name := _name_freed(operation.operation)):
                 covered = [*(target for target in judged.names if target in removed), *judged.names]
-                self._standing[name] = (str(covered[0]) if covered else key[0], f"{key[0]}.{key[1]}")
+                self._standing[name] = (covered[0] if covered else Target(key[0]), f"{key[0]}.{key[1]}")
         companions = [operation.operation for operation in operations if isinstance(operation, Companion)]
         constrained = {
             delete_model.model_of(operation)

@@ -317,7 +317,7 @@ def decide_erase(evidence: Evidence, policy: Policy) -> Verdict:
 
 
 def decide_whole(evidence: Evidence, policy: Policy) -> Verdict:
-    """May an UNSAFE migration run whole, in a maintenance window?
+    """May a migration that is refused, or held, beside old code run whole in a maintenance window?
 
     The operator has stopped the fleet: what only a running fleet can show (that new code runs, that everybody
     watches) is not asked.

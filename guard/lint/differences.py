@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Info, Warning
 from guard.ledger import rows
 from guard.lint.finding import documented
 from guard.schema import catalog, declared
+from guard.schema.footprint import Footprint
 
 Pair = tuple[str, str]
 
@@ -70,6 +71,41 @@ def messages(
             ),
             id="guard.W020",
             obj=name,
+        )
+
+
+def left_behind(
+    footprint: Footprint,
+    others: Iterable[Footprint],
+    references: Iterable[catalog.Reference],
+    explained: Collection[str],
+    recorded: Iterable[Pair],
+) -> Iterator[CheckMessage]:
+    """W023: tables of uninstalled apps that refer to rows of this code's, but for those that guard looks after."""
+    gone = {app for app, _ in recorded} - apps.app_configs.keys()
+    if not gone:
+        return
+    theirs = {table for other in others if any(map(other.has_app, gone)) for table in other.tables}
+    found = [
+        each
+        for each in references
+        if each.to_table in footprint.tables
+        and each.table not in footprint.tables
+        and each.table not in explained
+        and (each.table in theirs or each.table.startswith(tuple(f"{app}_" for app in gone)))
+    ]
+    if found:
+        shown = [f"{each.table}.{each.column} to {each.to_table}" for each in found[:5]]
+        names = ", ".join([*shown, *(["…"] if len(found) > 5 else [])])
+        yield Warning(
+            f"Tables of apps that are not installed any more still refer to rows of this code's ({names}): it cannot "
+            "delete those rows.",
+            hint=documented(
+                "guard.W023",
+                "Drop these tables, or let a release that has the app delete its models first: then guard sets them "
+                "aside, and lets such rows be deleted from the start.",
+            ),
+            id="guard.W023",
         )
 
 

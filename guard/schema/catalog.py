@@ -105,6 +105,44 @@ class Comparison:
     unknown: tuple[Unknown, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key that forbids deleting the rows which it refers to."""
+
+    table: str
+    column: str
+    to_table: str
+
+
+_KEYS = {
+    "postgresql": """
+        SELECT c.relname, a.attname, t.relname
+        FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class t ON t.oid = k.confrelid
+          JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+        WHERE k.contype = 'f' AND k.confdeltype IN ('a', 'r') AND pg_table_is_visible(c.oid)
+          AND pg_table_is_visible(t.oid)
+        ORDER BY 1, 2""",
+    "mysql": """
+        SELECT u.table_name, u.column_name, u.referenced_table_name
+        FROM information_schema.key_column_usage u JOIN information_schema.referential_constraints r
+          ON r.constraint_schema = u.constraint_schema AND r.constraint_name = u.constraint_name
+         AND r.table_name = u.table_name
+        WHERE u.table_schema = DATABASE() AND u.referenced_table_schema = DATABASE()
+          AND r.delete_rule IN ('NO ACTION', 'RESTRICT')
+        ORDER BY 1, 2""",
+    "sqlite": """
+        SELECT m.name, k."from", k."table" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) k
+        WHERE m.type = 'table' AND k.on_delete IN ('NO ACTION', 'RESTRICT') ORDER BY 1, 2""",
+}
+
+
+def references(connection: BaseDatabaseWrapper) -> list[Reference]:
+    """Every foreign key of the database that forbids deleting what it refers to."""
+    with connection.cursor() as cursor:
+        cursor.execute(_KEYS[connection.vendor])
+        return [Reference(*row) for row in cursor.fetchall()]
+
+
 def missing_columns(connection: BaseDatabaseWrapper, footprint: Footprint) -> tuple[tuple[str, str], ...]:
     """(table, column) pairs that the footprint's managed models declare and the database has not, in one query."""
     return compare(connection, footprint).missing

@@ -344,3 +344,11 @@ def test_the_name_of_an_index_that_waits_with_its_column_is_taken_in_a_later_dep
         assert deploy.applied() == 3, deploy.said
     finally:
         deploy.drop()
+
+
+@pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
+def test_the_name_of_an_index_that_waits_is_free_for_other_tables_where_names_are_a_tables_own(alias: str) -> None:
+    base = [PARENT, item(("x", models.IntegerField()), indexes=[models.Index(fields=["x"], name="one_name")])]
+    removal = [m.RemoveIndex("item", "one_name"), *remove("x")]
+    elsewhere = m.AddIndex("parent", models.Index(fields=["label"], name="one_name"))
+    Deploy(alias, Case(base, [removal, [elsewhere]])).run()

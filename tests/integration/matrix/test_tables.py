@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from django.core.management.base import CommandError
 from django.db import migrations as m
 from django.db import models
 from django.db.utils import OperationalError
@@ -51,6 +52,21 @@ CASES = {
         [item(), model("Other", ("a", fk("app.item")), ("b", fk("app.item", null=True, related_name="+")))],
         [[m.RemoveField("other", "a"), m.RemoveField("other", "b"), m.DeleteModel("item")]],
     ),
+    "referred to in every way": Case(
+        [
+            item(("code", char(unique=True))),
+            model(
+                "Other",
+                ("a", fk("app.item", on_delete=models.PROTECT, related_name="+")),
+                ("b", fk("app.item", on_delete=models.RESTRICT, related_name="+")),
+                ("c", fk("app.item", on_delete=models.SET_NULL, null=True, related_name="+")),
+                ("d", models.OneToOneField("app.item", models.CASCADE, related_name="+")),
+                ("e", fk("app.item", to_field="code", related_name="+")),
+                ("many", m2m("app.item")),
+            ),
+        ],
+        [[*(m.RemoveField("other", one) for one in ("a", "b", "c", "d", "e", "many")), m.DeleteModel("item")]],
+    ),
     "in a circle": Case(
         [
             item(),
@@ -85,6 +101,23 @@ CASES = {
         ],
         [[m.RemoveField("item", "base_ptr"), m.DeleteModel("item")]],
     ),
+    "a parent of multi-table inheritance, with its children": Case(
+        [
+            PARENT,
+            model("Base", ("title", char()), ("up", fk())),
+            model("Item", ("more", char()), bases=("app.base",)),
+            model("Leaf", ("last", char()), bases=("app.item",)),
+            model("Other", ("base", fk("app.base", related_name="+")), ("leaf", fk("app.leaf", related_name="+"))),
+        ],
+        [
+            [
+                m.RemoveField("other", "base"),
+                m.RemoveField("other", "leaf"),
+                *(m.DeleteModel(one) for one in ("leaf", "item", "base")),
+            ]
+        ],
+    ),
+    "unmanaged": Case([PARENT, item(("up", fk()), managed=False)], [delete("item", "up")]),
     "with what is unique together": Case(
         [PARENT, item(("up", fk()), unique_together={("title", "up")})],
         [[m.AlterUniqueTogether("item", None), *delete("item", "up")]],
@@ -225,6 +258,32 @@ def test_unapplying_knows_a_many_to_many_field_of_a_model_that_the_migration_ren
         assert not (different := _differences(deploy.schema(), before)), different
     finally:
         deploy.drop()
+
+
+@pytest.mark.parametrize("state", ["waiting", "aside", "done"])
+def test_an_app_that_is_unapplied_to_zero_leaves_nothing_behind(alias: str, state: str) -> None:
+    with Deployed(alias, [m.AddField("parent", "more", char(default="m"))]) as deployed:
+        deploy = deployed.deploy
+        deploy.migrate(3)
+        new = deploy.arrive(3, "new")
+        if state != "waiting":
+            deploy.leave(deployed.old)
+            deploy._take(**({} if state == "aside" else {"KEEP_FOR": 0}))
+        with pytest.raises(CommandError, match=rf"unapplying it drops {deploy.app}_parent, which is in use by release"):
+            deploy.migrate(0)
+        assert deploy.applied() == 3
+
+        for instance in (deployed.old, new):
+            deploy.leave(instance)
+        deploy.migrate(0)
+        assert deploy.applied() == 0
+        assert [t for t in deploy.connection.introspection.table_names() if f"{deploy.app}_" in t] == []
+        assert deploy.waiting() == []
+        deploy.migrate(3)
+        assert deploy.applied() == 3
+        deploy._take(KEEP_FOR=0)
+        assert set(deploy.schema()) == {"parent"}
+        assert deploy.waiting() == []
 
 
 def test_unapplying_makes_anew_what_was_erased(alias: str) -> None:

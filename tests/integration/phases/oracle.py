@@ -325,9 +325,10 @@ def _fields(model):
 
 def _new(connection, model, variant, given=()):
     values = dict(given)
-    parents = [link for link in model._meta.parents.values() if link is not None]
     for field in model._meta.concrete_fields:
-        if field in parents or field.generated or isinstance(field, (models.AutoField, models.BigAutoField)):
+        # A link to a parent, its parents' own included, has what their rows get.
+        linked = getattr(field.remote_field, "parent_link", False)
+        if linked or field.generated or isinstance(field, (models.AutoField, models.BigAutoField)):
             continue
         if field.name in values:
             continue
