@@ -502,11 +502,6 @@ def test_nobody_registers_who_relies_on_what_is_taken_at_the_same_time(server: P
     assert counted[False, InstanceState.LIVE]
 
 
-def test_how_often_somebody_would_without_the_lock(server: Place, slated: Step, unlocked: None) -> None:
-    """Shows that the trials race; how often somebody is in time is the machine's affair, so that nothing is judged."""
-    print(f"\nwithout the lock: {told(server, meetings(server, TRIALS // 4))}")
-
-
 def _try_to_register(ledger: Ledger, name: str) -> InstanceState | None:
     try:
         return ledger.register(registration(name), OLD, lease=LEASE).state
