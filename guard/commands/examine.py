@@ -205,9 +205,9 @@ def database(alias: str, *, clock: Callable[[], float] = time.time) -> tuple[Exa
     found: list[Examined] = []
     try:
         with connecting.private(alias) as connection:
-            for part in (_ledger, _rights, _fresh, _clock(clock), _environment, _fleet, _witnesses, _pooler):
+            for part in (_visible, _ledger, _rights, _fresh, _clock(clock), _environment, _fleet, _witnesses, _pooler):
                 found += part(connection)
-                if found[0].state is State.MEND:
+                if found and found[0].state is State.MEND:
                     # Without a ledger there is nothing more to look at.
                     break
     except LedgerMissing as error:
@@ -228,6 +228,39 @@ def database(alias: str, *, clock: Callable[[], float] = time.time) -> tuple[Exa
             )
         )
     return tuple(found)
+
+
+def _visible(connection: BaseDatabaseWrapper) -> Iterator[Examined]:
+    if why := _unreadable(connection):
+        quote, role = connection.ops.quote_name, _role(connection)
+        yield Examined(
+            "rights",
+            State.MEND,
+            f"This role may not read the ledger ({why}): nothing more can be looked at. If it is your application's, "
+            "nobody can register.",
+            "As the role that migrates, grant it that.",
+            f"GRANT SELECT ON {quote('django_migrations')} TO {role}; {_grants(connection)}",
+            connection.alias,
+        )
+
+
+def _unreadable(connection: BaseDatabaseWrapper) -> str:
+    """Why this role may not look into the ledger, in the database's words; empty where it may, or there is none."""
+    for table in ("django_migrations", *RIGHTS):
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT 1 FROM {connection.ops.quote_name(table)} WHERE 1 = 0")
+        except DatabaseError as error:
+            if _denied(error):
+                return first_line(error)
+    return ""
+
+
+def _denied(error: DatabaseError) -> bool:
+    """Whether it is for want of a privilege: PostgreSQL's SQLSTATE, numbers of MySQL and MariaDB."""
+    cause = error.__cause__
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state == "42501" or bool(error.args and error.args[0] in (1142, 1143))
 
 
 def _ledger(connection: BaseDatabaseWrapper) -> Iterator[Examined]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.gate.fixtures import empty_shop, first, missing, shop, templates, trees, vendor, zygote
-from tests.integration.ledger.conftest import each, places, postgres, sqlite, table
+from tests.integration.ledger.conftest import each, places, postgres, server, sqlite, table
 
 __all__ = [
     "each",
@@ -12,6 +12,7 @@ __all__ = [
     "missing",
     "places",
     "postgres",
+    "server",
     "shop",
     "sqlite",
     "table",

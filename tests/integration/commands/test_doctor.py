@@ -133,3 +133,28 @@ def test_a_role_that_may_not_write_the_ledger_is_given_the_grant_that_helps(post
     finally:
         postgres.query(f"DROP OWNED BY {role}")
         postgres.query(f"DROP ROLE {role}")
+
+
+@pytest.mark.usefixtures("well")
+def test_a_role_that_may_not_read_the_ledger_is_told_so_and_not_that_there_is_none(server: Place) -> None:
+    role = f"blind_{uuid.uuid4().hex[:8]}"
+    postgres = server.vendor == "postgres"
+    for sql in (
+        [f"CREATE ROLE {role} LOGIN"]
+        if postgres
+        # One who may use something in the database may connect to it.
+        else [f"CREATE USER {role}@'%'", f"GRANT SELECT ON {server.database.name}.django_migrations TO {role}@'%'"]
+    ):
+        server.query(sql)
+    try:
+        with server.another(USER=role) as alias:
+            (blind,) = examine.database(alias)
+            assert (blind.name, blind.state) == ("rights", State.MEND)
+            assert blind.says.startswith("This role may not read the ledger (")
+            for sql in blind.paste.split("; "):
+                server.query(sql)
+            assert {one.name: one.state for one in examine.database(alias)}["rights"] is State.GOOD
+    finally:
+        if postgres:
+            server.query(f"DROP OWNED BY {role}")
+        server.query(f"DROP ROLE {role}" if postgres else f"DROP USER {role}@'%'")
