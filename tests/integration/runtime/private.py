@@ -20,7 +20,7 @@ from guard.ledger import rows
 from guard.ledger.store import Ledger
 from sampleapp.stage.databases import Database
 from sampleapp.stage.processes import free_port, until
-from tests.integration.runtime.harness import Site, eventually
+from tests.integration.runtime.harness import Site
 
 _PATH = os.pathsep.join(
     [
@@ -67,26 +67,16 @@ class Disk:
     def clear(self) -> None:
         (self.path / "filler").unlink()
 
-    def writable(self, able: bool) -> None:
-        """Mount it anew; somebody may be in the middle of writing."""
-
-        def remount() -> bool:
-            return not subprocess.run(
-                ["mount", "-o", f"remount,{'rw' if able else 'ro'}", str(self.path)], stderr=subprocess.DEVNULL
-            ).returncode
-
-        eventually("nobody is writing", remount)
-
 
 @contextmanager
-def disk(size: str = SIZE) -> Iterator[Disk]:
+def disk() -> Iterator[Disk]:
     """A disk, unmounted and removed afterwards."""
     path = Path(tempfile.mkdtemp(prefix="guard-"))
     own = (
         os.geteuid() == 0
         and shutil.which("mount") is not None
         and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "guard", str(path)], stderr=subprocess.DEVNULL
+            ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "guard", str(path)], stderr=subprocess.DEVNULL
         ).returncode
     )
     try:

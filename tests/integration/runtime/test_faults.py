@@ -6,10 +6,9 @@ was counted is in the ledger once, and the step is taken in the end. GUARD_TEST_
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,8 +56,14 @@ def test_a_server_outlives_its_databases_restarts_full_disks_and_read_only_times
             site.changes = {"USER": "app"}
         try:
             ordeal = Ordeal(site)
-            if database.disk.own:
-                _full(ordeal, database.disk)
+            disk = database.disk
+            if disk.own:
+
+                def fill() -> None:
+                    disk.fill()
+                    private.use_up(site)
+
+                _full(ordeal, fill, disk.clear)
 
             database.crash()
             ordeal.without_database()
@@ -80,40 +85,44 @@ def test_a_server_outlives_its_databases_restarts_full_disks_and_read_only_times
     _tell(ordeal, f"{vendor}, its own server")
 
 
-def test_a_server_outlives_a_full_disk_and_a_read_only_one_under_a_file(site: Site, tmp_path: Path) -> None:
-    with private.disk("4m") as disk:
-        if not disk.own:
-            return
-        path = disk.path / "database.sqlite3"
-        shutil.move(site.database.name, path)
-        moved = Site(dataclasses.replace(site.database, name=str(path)), tmp_path)
-        try:
-            ordeal = Ordeal(moved)
-            _full(ordeal, disk)
+def test_a_server_outlives_a_full_file_and_a_read_only_one(site: Site) -> None:
+    pragma = site.directory / "pragma"
+    site.variables["PRAGMA"] = str(pragma)
+    ordeal = Ordeal(site)
 
-            disk.writable(False)
-            eventually("it lapses, because it cannot renew", lambda: ordeal.read() and not ordeal.server.ready())
-            disk.writable(True)
-            ordeal.whole()
+    def say(what: str) -> None:
+        # Whole, or not at all: the server reads it with each connection.
+        draft = pragma.with_suffix(".draft")
+        draft.write_text(what)
+        draft.replace(pragma)
 
-            ordeal.end()
-        finally:
-            moved.end()
-    _tell(ordeal, "sqlite, its own disk")
+    def fill() -> None:
+        # No page of it is free, and no further one to be had.
+        site.execute("VACUUM")
+        say("max_page_count = 1")
+
+    _full(ordeal, fill, pragma.unlink)
+
+    say("query_only = ON")
+    eventually("it lapses, because it cannot renew", lambda: ordeal.read() and not ordeal.server.ready())
+    pragma.unlink()
+    ordeal.whole()
+
+    ordeal.end()
+    _tell(ordeal, "sqlite, its own file")
 
 
-def _full(ordeal: Ordeal, disk: private.Disk) -> None:
+def _full(ordeal: Ordeal, fill: Callable[[], None], clear: Callable[[], None]) -> None:
     """The disk is full, and the ledger has no room for what is seen."""
     private.weigh_down(ordeal.site)
     eventually("all is flushed", lambda: ordeal.counted() == ordeal.requests)
-    disk.fill()
-    private.use_up(ordeal.site)
+    fill()
     assert ordeal.read("waits")
     said = "the ledger of 'default' cannot be used"
     eventually("it says that it cannot flush", lambda: ordeal.read() and said in ordeal.server.running.text)
     eventually("it lapses", lambda: ordeal.read() and not ordeal.server.ready())
     assert not [row for row in ordeal.site.sightings() if row.route.startswith("waits/")]
-    disk.clear()
+    clear()
     ordeal.whole()
     assert not ordeal.failures
 
