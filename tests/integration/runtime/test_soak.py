@@ -1,19 +1,23 @@
 """Processes of old code under random faults while the gate tries to take their column, many of them in a second.
 
 Here a process is a lease, its watch and its own connection, all in this one; the host's clock is the test's, and time
-passes in the ledger as the test says. GUARD_TEST_SOAK rounds in all (default: 120), a third of them on each database,
+passes in the ledger as the test says. GUARD_TEST_SOAK rounds in all (default: 200), a third of them on each database,
 as GUARD_TEST_SEED decides. Each time: no request fails because of guard, nothing is taken while one of them lives, what
 was counted is in the ledger once, and the step is taken in the end.
+
+Real signals, servers that are really restarted, and disks that are really full are `test_faults`' and `test_takers`':
+they take seconds each, and servers that nobody else uses.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -26,12 +30,14 @@ from django.test import override_settings
 from guard.attribution.watchlist import Access
 from guard.gate import contract
 from guard.ledger import connecting, rows
+from guard.ledger.store import Ledger
 from guard.runtime import clock, lease, process, watch
 from guard.runtime.lease import Identity, Lease
 from guard.schema import declared
 from guard.schema.footprint import Column, Footprint
 from sampleapp.stage import databases
-from tests.integration.runtime import ordeal
+from tests.acceptance.proxy import Proxy
+from tests.integration.runtime import ordeal, private
 from tests.integration.runtime.harness import Site, eventually
 
 #: Seconds.
@@ -42,7 +48,7 @@ OLD = Footprint(
     {"stock_item": {**ordeal.NEW.tables["stock_item"], "old": Column("integer", False, False)}},
     frozenset({("stock", "0001_initial")}),
 )
-READ = "SELECT old FROM stock_item WHERE id = %s"
+READ = "SELECT old{} FROM stock_item WHERE id = %s"
 
 
 class Host:
@@ -63,15 +69,15 @@ class Cut:
         self.site, self.left, self.answered = site, at, answered
         self.cut = False
 
-    def __call__(
-        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, BaseDatabaseWrapper]
-    ) -> Any:
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         self.left -= 1
         if self.left:
             return execute(sql, params, many, context)
         self.cut = True
         if self.answered:
             execute(sql, params, many, context)
+            # On SQLite, a closed connection keeps its locks for as long as somebody has a statement of it.
+            context["cursor"].close()
         sever(self.site, context["connection"])
         raise OperationalError("The connection was lost.")
 
@@ -125,14 +131,24 @@ class Worker:
         assert not self.lease.lapsed()
         assert not len(self.eye.sightings)
 
-    def request(self) -> None:
-        """It reads the column; only its own connection may fail it."""
+    def request(self, *, name: str = "") -> None:
+        """It reads the column; only its own connection may fail it. `name`: a statement that nobody has seen before."""
         connection = connections[self.alias]
         self.soak.requests += 1
+        connection.ensure_connection()
+        # Counted before it is tried.
         self.soak.expected += self.eye.attributor is not None
         with connection.cursor() as cursor:
-            cursor.execute(READ, [self.soak.requests])
+            cursor.execute(READ.format(f" AS {name}" if name else ""), [self.soak.requests])
             assert not cursor.fetchall()
+
+    def fail(self) -> None:
+        """A request that may fail, because its own session with the database is over; the next one has another."""
+        try:
+            self.request()
+        except OperationalError:
+            self.soak.failures += 1
+        connections[self.alias].close()
 
     def leave(self) -> None:
         self.settled()
@@ -147,8 +163,8 @@ class Worker:
 class Soak:
     """The processes, and what befalls them."""
 
-    def __init__(self, site: Site, host: Host, aliases: list[str], taker: str, seed: int) -> None:
-        self.site, self.host, self.taker = site, host, taker
+    def __init__(self, site: Site, host: Host, proxy: Proxy, aliases: list[str], taker: str, seed: int) -> None:
+        self.site, self.host, self.proxy, self.taker = site, host, proxy, taker
         self.random = random.Random(seed)
         self.requests = self.failures = self.expected = 0
         self.told: list[str] = []
@@ -158,13 +174,11 @@ class Soak:
     def faults(self) -> list[Callable[[Worker], None]]:
         each = [
             *(self.lapsed, self.jumped, self.cut, self.cut, self.interrupted, self.renamed, self.killed),
-            *(self.cloned, self.forgotten, self.restarted, self.everybody_leaves, self.everybody_leaves),
+            *(self.cloned, self.forgotten, self.restarted, self.everybody_leaves, self.everybody_leaves, self.held),
         ]
-        if self.site.database.vendor != "sqlite":
-            each += [self.disconnected]
-        if self.site.database.vendor == "postgres":
-            each += [self.read_only]
-        return each
+        if self.site.database.vendor == "sqlite":
+            return [*each, self.full]
+        return [*each, self.disconnected, self.away, self.read_only, self.crowded]
 
     def round(self) -> None:
         fault = self.random.choice(self.faults())
@@ -246,32 +260,110 @@ class Soak:
         finally:
             self.site.execute(f"ALTER TABLE elsewhere RENAME TO guard_{table}")
 
-    def read_only(self, worker: Worker) -> None:
-        """The database takes no writes, from whoever connects meanwhile."""
-        name = self.site.database.name
-        self.site.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    def held(self, worker: Worker) -> None:
+        """A taker stands still while it has the locks that registrations and renewals need."""
+        worker.settled()
+        self.pass_time(worker)
+        with connecting.private(self.taker) as connection:
+            ledger = Ledger(connection)
+            with ledger.transaction(lock_wait=60):
+                ledger.gate(lock=True)
+                ledger.instances(lock=[each.lease.identity.id for each in self.workers])
+                # Its lease has run out, so that it asks for another one.
+                worker.request()
+                worker.request()
+        self.blocked()
+        worker.beat()
+
+    def full(self, worker: Worker) -> None:
+        """The ledger has no room for what was seen."""
+        worker.settled()
+
+        def fill(connection: BaseDatabaseWrapper, **_: object) -> None:
+            if connecting.is_private(connection) and connection.alias == worker.alias:
+                with connection.cursor() as cursor:
+                    # No less than there are.
+                    cursor.execute("PRAGMA max_page_count = 1")
+
+        connection_created.connect(fill)
         try:
+            worker.request(name=f"seen_{self.requests}")
+            worker.beat()
+            assert len(worker.eye.sightings)
+            worker.request()
+        finally:
+            connection_created.disconnect(fill)
+
+    def read_only(self, worker: Worker) -> None:
+        """Who connects meanwhile may not write."""
+        with self.reading_only():
             worker.request()
             worker.carefully(worker.lease.beat)
             worker.request()
+
+    @contextmanager
+    def reading_only(self) -> Iterator[None]:
+        name, role = self.site.database.name, connections[self.workers[0].alias].settings_dict["USER"]
+        if self.site.database.vendor == "mariadb":
+            # Its own way is for the whole server.
+            self.site.execute(f"REVOKE INSERT, UPDATE, DELETE ON {name}.* FROM {role}@'%'")
+            yield
+            self.site.execute(f"GRANT ALL ON {name}.* TO {role}@'%'")
+            return
+        self.site.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        try:
+            yield
         finally:
             with self.site.connection() as connection, connection.cursor() as cursor:
                 cursor.execute("SET default_transaction_read_only = off")
                 cursor.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+
+    def crowded(self, worker: Worker) -> None:
+        """The application has every connection that it may have."""
+        worker.settled()
+        self.limit(len(self.workers))
+        try:
+            for each in self.workers:
+                each.request()
+            worker.carefully(worker.lease.beat)
+            assert len(worker.eye.sightings)
+            worker.request()
+        finally:
+            self.limit(None)
+        # It makes way for a while.
+        self.pass_time(worker)
+        worker.request()
+
+    def limit(self, number: int | None) -> None:
+        role = connections[self.workers[0].alias].settings_dict["USER"]
+        if self.site.database.vendor == "postgres":
+            self.site.execute(f"ALTER ROLE {role} CONNECTION LIMIT {-1 if number is None else number}")
+        else:
+            self.site.execute(f"ALTER USER {role}@'%' WITH MAX_USER_CONNECTIONS {100 if number is None else number}")
+
+    def away(self, worker: Worker) -> None:
+        """The database is restarted, or cannot be reached for longer than a lease."""
+        long = self.random.random() < 0.5
+        self.proxy.cut()
+        for each in self.workers:
+            if self.random.random() < 0.5:
+                each.beat()
+            each.fail()
+        self.blocked()
+        if long:
+            self.pass_time(worker)
+            worker.carefully(worker.lease.beat)
+            worker.fail()
+            self.blocked()
+        self.proxy.mend()
+        worker.request()
 
     def disconnected(self, worker: Worker) -> None:
         """Its own session is ended: the next request may fail for that, unless a beat has found it out."""
         sever(self.site, connections[worker.alias])
         if self.random.random() < 0.5:
             worker.settled()
-        before = self.expected
-        try:
-            worker.request()
-        except OperationalError:
-            self.failures += 1
-            # Counted before it was tried.
-            assert self.expected - before <= 1
-        connections[worker.alias].close()
+        worker.fail()
 
     def killed(self, worker: Worker) -> None:
         """Without a word, after it has flushed: it is lost, and blocks until somebody knows that it is gone."""
@@ -321,7 +413,11 @@ class Soak:
         def die() -> None:
             raise KeyboardInterrupt
 
-        self.disturbed(self.random.choice([come, come, die]))
+        def rival() -> None:
+            # While this one stands still.
+            assert self.take() is not contract.Outcome.FAILED
+
+        self.disturbed(self.random.choice([come, come, die, rival]))
         if came and worker.live:
             # It was admitted: then it has its column.
             worker.request()
@@ -394,9 +490,39 @@ class Soak:
             connection_created.disconnect(opened)
 
 
+@contextmanager
+def role(site: Site) -> Iterator[Mapping[str, object]]:
+    """Further settings of processes that are no administrators; a server lets those write and connect always."""
+    if site.database.vendor == "sqlite":
+        yield {}
+        return
+    name, database = f"guard_{uuid.uuid4().hex[:8]}", site.database.name
+    if site.database.vendor == "postgres":
+        grants = (
+            f"CREATE ROLE {name} LOGIN",
+            f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}",
+            f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {name}",
+        )
+        drop = (f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+    else:
+        # Connections are counted from the first one on that has a limit.
+        grants = (
+            f"CREATE USER {name}@'%' WITH MAX_USER_CONNECTIONS 100",
+            f"GRANT ALL ON {database}.* TO {name}@'%'",
+        )
+        drop = (f"DROP USER {name}@'%'",)
+    for sql in grants:
+        site.execute(sql)
+    try:
+        yield {"USER": name}
+    finally:
+        for sql in drop:
+            site.execute(sql)
+
+
 def test_processes_outlive_random_faults(each_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     seed = int(os.environ.get("GUARD_TEST_SEED", "1"))
-    rounds = int(os.environ.get("GUARD_TEST_SOAK", "120")) // len(databases.VENDORS)
+    rounds = math.ceil(int(os.environ.get("GUARD_TEST_SOAK", "200")) / len(databases.VENDORS))
     host = Host()
     monkeypatch.setattr(clock, "read", host.read)
     monkeypatch.setattr(clock.Reading, "age", lambda reading: reading.elapsed(host.read()))
@@ -404,18 +530,24 @@ def test_processes_outlive_random_faults(each_site: Site, monkeypatch: pytest.Mo
     monkeypatch.setattr(lease, "settle", contract.settle_on)
     if each_site.database.vendor == "sqlite":
         monkeypatch.setattr(connecting, "LOCK_WAIT", 0.1)
-    each_site.changes = {"CONN_MAX_AGE": None}
     ordeal.slate(each_site)
+    if each_site.database.vendor == "sqlite":
+        private.weigh_down(each_site)
     with ExitStack() as stack:
+        proxy = stack.enter_context(Proxy(each_site.database.host or "127.0.0.1", int(each_site.database.port or 0)))
         # Off, because this process itself is none of them.
         stack.enter_context(override_settings(GUARD={"MODE": "off", "LEASE": LEASE, "RELEASE": "r1"}))
-        *aliases, taker = [stack.enter_context(each_site.registered()) for _ in range(PROCESSES + 1)]
+        taker = stack.enter_context(each_site.registered())
+        each_site.changes = {"CONN_MAX_AGE": None, **stack.enter_context(role(each_site))}
+        if each_site.database.vendor != "sqlite":
+            each_site.changes["PORT"] = str(proxy.port)
+        aliases = [stack.enter_context(each_site.registered()) for _ in range(PROCESSES)]
         for alias in aliases:
             monkeypatch.setitem(declared._footprints, alias, OLD)
             watch.install(connections[alias], alias)
             stack.callback(watch.eye(alias).forget)
         monkeypatch.setitem(declared._footprints, taker, ordeal.NEW)
-        soak = Soak(each_site, host, aliases, taker, seed)
+        soak = Soak(each_site, host, proxy, aliases, taker, seed)
         for number in range(rounds):
             try:
                 soak.round()
