@@ -4,7 +4,7 @@ GUARD_TEST_POSTGRES, GUARD_TEST_MARIADB   "host:port" of a server whose superuse
                                           defaults: the usual ports of this machine; empty: do without
 GUARD_TEST_BROKER                         where Celery's messages go; default: amqp://guest:guest@127.0.0.1:5672//
 GUARD_TEST_REQUIRE=1                      a database or broker that cannot be had is a failure
-GUARD_TEST_SOAK=600 GUARD_TEST_SEED=2     more rounds of random faults than 120, in another order
+GUARD_TEST_SOAK=600 GUARD_TEST_SEED=2     more rounds of random faults than 200, in another order
 GUARD_TEST_WALKS=100                      how many walks of migrations for each kind of column on each database,
                                           in GUARD_TEST_SEED's order
 GUARD_TEST_PYTHONS="3.11 3.13"            other Pythons than 3.11 and the newest
@@ -98,7 +98,7 @@ def main() -> int:
         if not (startable(program) or (require and debian(package) and startable(program))):
             notes.append(f"{VENDORS[vendor]}: no server of its own to restart and to fill up (Debian: {package})")
     if not can_mount():
-        notes.append("no tmpfs can be mounted here: no disk of a database is full or read-only (it takes root)")
+        notes.append("no tmpfs can be mounted here: no disk of a database server is full (it takes root)")
     with ThreadPoolExecutor() as pool:
         environments = [pool.submit(test, interpreter, mariadb="mariadb" not in absent) for interpreter in pythons]
     made: list[tuple[Interpreter, str, Path]] = []

@@ -457,14 +457,22 @@ class Contractor:
     # Migrations that run whole
 
     def seal_migration(
-        self, step: rows.Step, *, unsafe: bool = False, sleep: Callable[[float], None] = time.sleep
+        self,
+        step: rows.Step,
+        runs_on: BaseDatabaseWrapper,
+        *,
+        unsafe: bool = False,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> tuple[rows.Step, str]:
         """Seal a held migration, whose verdict is asked again; `unsafe`: one that needs a stopped fleet.
+
+        `runs_on`: the connection that it will run on. What guard's own session comes to meanwhile, which says nothing
+        for as long as the migration takes, proves nothing of it.
 
         Raises Blocked where it is not clear any more, and Conflict where another process is at work on it.
         """
         token = uuid.uuid4().hex
-        signature = sealer.sign(self.connection, token)
+        signature = sealer.sign(runs_on, token)
         deadline = time.monotonic() + SEAL_PATIENCE
         while True:
             try:
@@ -475,34 +483,51 @@ class Contractor:
                 if not (is_lock_timeout(error) or isinstance(error, HeldUp)) or time.monotonic() > deadline:
                     raise
                 sleep(0.1)
-                if isinstance(error, HeldUp):
-                    # In another session.
-                    signature = sealer.sign(self.connection, token)
         if sealed is not None:
             again = evidence.gather(self.ledger, sealed, evidence.read_fleet(self.ledger), self.me)
             decided = self._decide(again, unsafe=unsafe)
             if decided.clear:
                 self._conditions = [str(condition) for condition in decided.conditions]
                 return sealed, token
-            self.reopen_migration(sealed, token)
+            self.reopen_migration(sealed, token, runs_on)
+        with _quietly():
+            sealer.release(runs_on, token)
         raise Blocked(decided, self.ledger.now())
 
-    def reopen_migration(self, sealed: rows.Step, token: str) -> None:
+    def reopen_migration(self, sealed: rows.Step, token: str, ran_on: BaseDatabaseWrapper) -> None:
         """The migration failed: it waits again."""
-        with _quietly(), _quietly(Conflict):
+        with _quietly(), _quietly(Conflict), self._sealed_on(ran_on, token):
             self.ledger.save(sealed, protocol.reopen(sealed, token, self.ledger.now()))
-            sealer.release(self.connection, token)
 
-    def finish_migration(self, sealed: rows.Step, token: str, *, sql: Sequence[str] = (), seconds: float = 0.0) -> None:
+    def finish_migration(
+        self,
+        sealed: rows.Step,
+        token: str,
+        ran_on: BaseDatabaseWrapper,
+        *,
+        sql: Sequence[str] = (),
+        seconds: float = 0.0,
+    ) -> None:
         """The migration has run. Where that cannot be written (the session is gone), whoever comes next settles it.
 
         `sql` and `seconds`: what ran, and how long it took, for the record.
         """
         with _quietly(), _quietly(Conflict):
-            after = self.ledger.save(sealed, protocol.finish(sealed, token, self.ledger.now()))
-            sealer.release(self.connection, token)
+            with self._sealed_on(ran_on, token):
+                after = self.ledger.save(sealed, protocol.finish(sealed, token, self.ledger.now()))
             self.note("run", after.target, sql=sql, seconds=round(seconds, 3), conditions=self._conditions)
             self._publish(after, sealed.state, after.state)
+
+    @contextmanager
+    def _sealed_on(self, connection: BaseDatabaseWrapper, token: str) -> Iterator[None]:
+        """The last of a seal: written by guard's own session, in a new one where it was lost, and then given up."""
+        if self.connection.connection is not None and not self.connection.is_usable():
+            self.connection.close()
+        try:
+            yield
+        finally:
+            with _quietly():
+                sealer.release(connection, token)
 
     def validate_foreign_keys(self, table: str, column: str) -> None:
         """PostgreSQL: validate what the expand step added NOT VALID, if the table's lock is to be had now."""

@@ -438,22 +438,22 @@ def without_cascade(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 def _run_whole(session: Session, held: rows.Step, run: Callable[[], ProjectState]) -> ProjectState:
     """The gate before a held migration whose verdict is clear: asked again, sealed, run, done."""
-    alias = session.ledger.connection.alias
-    with contract.contractor(alias, session.config) as gate:
+    connection = session.ledger.connection
+    with contract.contractor(connection.alias, session.config) as gate:
         try:
-            sealed, token = gate.seal_migration(held, unsafe=(held.app, held.migration) in session.unsafe)
+            unsafe = (held.app, held.migration) in session.unsafe
+            sealed, token = gate.seal_migration(held, connection, unsafe=unsafe)
         except (contract.Blocked, Conflict, DatabaseError) as error:
             raise CommandError(messages.not_any_more(held, error), returncode=EXIT_HELD) from error
         ran = recording.Transcript()
         started = time.monotonic()
         try:
-            connection = session.ledger.connection
             with connection.execute_wrapper(ran), without_cascade(connection):
                 state = run()
         except BaseException:
-            gate.reopen_migration(sealed, token)
+            gate.reopen_migration(sealed, token, connection)
             raise
-        gate.finish_migration(sealed, token, sql=ran.sql, seconds=time.monotonic() - started)
+        gate.finish_migration(sealed, token, connection, sql=ran.sql, seconds=time.monotonic() - started)
     return state
 
 

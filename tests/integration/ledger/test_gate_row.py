@@ -18,7 +18,7 @@ from guard import conf
 from guard.gate import contract, evidence
 from guard.gate.contract import Contractor, HeldUp
 from guard.ledger import protocol, store
-from guard.ledger.rows import InstanceState, Step, StepState
+from guard.ledger.rows import InstanceState, Step, StepKind, StepState
 from guard.ledger.store import Conflict, Ledger
 from guard.steps.ddl import ddl_for
 from sampleapp.stage.processes import until
@@ -508,3 +508,79 @@ def _try_to_register(ledger: Ledger, name: str) -> InstanceState | None:
     except DatabaseError as error:
         only_lock_timeouts(error)
         return None
+
+
+class Hindrance:
+    """What the server does, once, to the gate's own transaction before it has written the seal."""
+
+    def __init__(self, server: Place, connection: Any, how: str) -> None:
+        self.server, self.connection, self.how = server, connection, how
+        self.met = False
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if self.met or not str(sql).startswith("UPDATE") or "guard_step" not in str(sql):
+            return execute(sql, params, many, context)
+        self.met = True
+        if self.how == "session":
+            _end_session(self.server, self.connection)
+        else:
+            # Longer than the server lets one of its statements take.
+            execute(
+                "SELECT pg_sleep(60)" if self.server.vendor == "postgres" else "SELECT SLEEP(60)", (), False, context
+            )
+        return execute(sql, params, many, context)
+
+
+def _end_session(server: Place, connection: Any) -> None:
+    if server.vendor == "postgres":
+        # It waits until the session is gone, with its locks.
+        server.query(f"SELECT pg_terminate_backend({connection.connection.info.backend_pid}, 60000)")
+        return
+    number = connection.connection.thread_id()
+    server.query(f"KILL {number}")
+    there = f"SELECT 1 FROM information_schema.processlist WHERE id = {number}"
+    until("the session is gone, with its locks", lambda: not server.query(there))
+
+
+@pytest.mark.parametrize("how", ["session", "statement"])
+def test_a_gate_that_the_server_has_ended_is_busy_and_takes_it_at_its_next_try(
+    server: Place, slated: Step, how: str
+) -> None:
+    with server.ledger() as ledger:
+        gate = Contractor(ledger.connection, AT_ONCE, evidence.Taker(footprint=NEW, release="r2", actor="tests"))
+        hindrance = Hindrance(server, ledger.connection, how)
+        ledger.connection.execute_wrappers.append(hindrance)
+        held_up = gate.take(slated)
+        assert hindrance.met
+        assert held_up.outcome is contract.Outcome.BUSY
+        assert held_up.detail.startswith("This process was held up while it had the gate to itself (")
+        # Nothing of it is left, and nobody waits behind it.
+        assert ledger.steps() == (slated,)
+        with server.ledger() as other:
+            assert other.register(registration("old"), OLD, lease=LEASE).state is InstanceState.LIVE
+            other.leave("old")
+        (taken,) = gate.round(patience=0.0)
+        assert taken.outcome is contract.Outcome.ASIDE
+        bring_back(ledger)
+
+
+@pytest.mark.parametrize("how", ["session", "statement"])
+def test_a_whole_migration_whose_gate_the_server_has_ended_is_sealed_at_its_next_try(server: Place, how: str) -> None:
+    with server.ledger() as ledger, server.ledger() as runs_on:
+        ledger.register(registration("new"), NEW, lease=LEASE)
+        held = ledger.slate(Step(0, StepKind.MIGRATION, StepState.WAITING, "shop", "0002_remove_old"))
+        gate = Contractor(ledger.connection, AT_ONCE, evidence.Taker(footprint=NEW, release="r2", actor="tests"))
+        hindrance = Hindrance(server, ledger.connection, how)
+        ledger.connection.execute_wrappers.append(hindrance)
+        sealed, token = gate.seal_migration(held, runs_on.connection)
+        assert hindrance.met
+        assert (sealed.state, sealed.token) == (StepState.SEALED, token)
+        with server.ledger() as other:
+            assert other.register(registration("old"), OLD, lease=LEASE).state is InstanceState.REFUSED
+            # What guard's own session comes to proves nothing of the one in which the migration runs.
+            _end_session(server, ledger.connection)
+            looks = Contractor(other.connection, AT_ONCE, gate.me)
+            assert looks.settle() == ()
+            _end_session(server, runs_on.connection)
+            (settled,) = looks.settle()
+        assert settled.state is StepState.WAITING

@@ -32,6 +32,8 @@ NEW = Footprint(
     frozenset({("stock", "0001_initial"), ("stock", "0002_remove_item_old")}),
 )
 TAKER = evidence.Taker(footprint=NEW, release="r2", actor="tests")
+#: The migration that new code has, and old code lacks.
+WHOLE = ("stock", "0002_remove_item_old")
 
 
 def slate(site: Site) -> rows.Step:
@@ -61,6 +63,27 @@ def take(connection: BaseDatabaseWrapper) -> contract.Outcome:
     """Try to take the column, as the new code."""
     (attempt,) = contract.Contractor(connection, CONFIG, TAKER).round(patience=0.0)
     return attempt.outcome
+
+
+def erase(connection: BaseDatabaseWrapper) -> contract.Outcome:
+    """Try to erase the column, which is set aside, or to take and erase it at once."""
+    gate = contract.Contractor(connection, dataclasses.replace(CONFIG, keep_for=0.0), TAKER)
+    attempts = gate.round(patience=0.0)
+    # Somebody else may have done so.
+    return attempts[-1].outcome if attempts else contract.Outcome.DONE
+
+
+def restore(connection: BaseDatabaseWrapper) -> None:
+    """Bring the column back. Raises what `guard restore` reports."""
+    gate = contract.Contractor(connection, CONFIG, TAKER)
+    gate.settle()
+    (step,) = gate.ledger.steps()
+    gate.restore(step)
+
+
+def look(connection: BaseDatabaseWrapper) -> None:
+    """Settle what was left behind, as whoever comes by does."""
+    contract.Contractor(connection, CONFIG, TAKER).settle()
 
 
 class Ordeal:

@@ -1,32 +1,43 @@
-"""Takers of the column, each stopped or killed before one of its statements.
+"""Takers of the column, and whoever gives it back, each stopped or killed before one of its statements.
 
-Lines "SIGNAL NUMBER" come in; out goes "stopped", and the taker goes on at the next line; then "ended CODE" (negative:
-by that signal), or the outcome.
+Lines "SIGNAL NUMBER WORK" come in; out goes "stopped", and it goes on at the next line; then what became of it, or
+"ended CODE" (negative: by that signal). CUT ends the session in which guard sealed the step, and then stops.
 """
 
+import dataclasses
 import os
 import signal
 import sys
 import traceback
+from contextlib import closing
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 django.setup()
 
+from django.core.management import CommandError  # noqa: E402
+from django.db import DatabaseError, connections  # noqa: E402
+from django.db.backends.signals import connection_created  # noqa: E402
+from django.db.migrations.executor import MigrationExecutor  # noqa: E402
+
 from guard.gate import contract  # noqa: E402
 from guard.ledger import connecting  # noqa: E402
+from guard.ledger.protocol import ProtocolError  # noqa: E402
+from guard.ledger.store import Conflict  # noqa: E402
 from guard.runtime import watch  # noqa: E402
 from tests.integration.runtime import ordeal  # noqa: E402
 
 CHANGES = ("ALTER ", "CREATE ", "DROP ", "INSERT ", "UPDATE ", "DELETE ", "SELECT GET_LOCK")
+RESULTS = [*contract.Outcome.__members__, "RESTORED", "RAN", "HELD", "FAILED"]
 
 
 class Fault:
     """Before each change of the database, and after each COMMIT."""
 
-    def __init__(self, number, at):
-        self.number, self.left, self.committed = number, at, False
+    def __init__(self, name, at):
+        self.name, self.left, self.committed = name, at, False
+        self.sessions = []
 
     def __call__(self, execute, sql, params, many, context):
         # Several go to PostgreSQL at once; a transaction that ends with them and has changed nothing was a look.
@@ -36,27 +47,77 @@ class Fault:
         if changes or self.committed:
             self.left -= 1
             if self.left == 0:
-                os.kill(os.getpid(), self.number)
+                self.strike()
         self.committed = changes and ends
         return execute(sql, params, many, context)
 
+    def strike(self):
+        if self.name == "CUT":
+            for connection in self.sessions:
+                if connection.connection is not None:
+                    cut(connection)
+        os.kill(os.getpid(), signal.SIGSTOP if self.name == "CUT" else signal.Signals[self.name])
 
-def work(number, at):
+    def connected(self, connection, **_):
+        if self not in connection.execute_wrappers:
+            connection.execute_wrappers.append(self)
+        if connecting.is_private(connection):
+            self.sessions.append(connection)
+
+
+def cut(connection):
+    """The server ends a session; it is gone when this returns."""
+    with closing(connections["default"].copy()) as other, other.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [connection.connection.info.backend_pid])
+            return
+        number = connection.connection.thread_id()
+        cursor.execute(f"KILL {number}")
+        there = 1
+        while there:
+            there = cursor.execute("SELECT 1 FROM information_schema.processlist WHERE id = %s", [number])
+
+
+def take(connection):
+    return ordeal.take(connection).name
+
+
+def erase(connection):
+    return ordeal.erase(connection).name
+
+
+def restore(connection):
+    ordeal.restore(connection)
+    return "RESTORED"
+
+
+def migrate(connection):
+    contract.taker = lambda alias: dataclasses.replace(ordeal.TAKER, instance="")
+    executor = MigrationExecutor(connections["default"])
+    executor.migrate([ordeal.WHOLE])
+    return "RAN" if ordeal.WHOLE in executor.recorder.applied_migrations() else "HELD"
+
+
+def work(name, at, what):
     # So that nobody waits long for one that was stopped.
     contract.DDL_IDLE = 0.5
+    fault = Fault(name, at)
+    connection_created.connect(fault.connected)
     # As guard's own command, which never registers.
     with watch.quiet(), connecting.private("default") as connection:
-        connection.execute_wrappers.append(Fault(number, at))
-        return list(contract.Outcome).index(ordeal.take(connection))
+        return {"take": take, "erase": erase, "restore": restore, "migrate": migrate}[what](connection)
 
 
 for line in sys.stdin:
-    name, at = line.split()
+    name, at, what = line.split()
     pid = os.fork()
     if not pid:
         code = 99
         try:
-            code = work(signal.Signals[name], int(at))
+            code = RESULTS.index(work(name, int(at), what))
+        except (CommandError, Conflict, DatabaseError, ProtocolError):
+            traceback.print_exc()
+            code = RESULTS.index("FAILED")
         except Exception:
             traceback.print_exc()
         finally:
@@ -68,4 +129,4 @@ for line in sys.stdin:
         os.kill(pid, signal.SIGCONT)
         _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    print(list(contract.Outcome)[code].name if 0 <= code < 99 else f"ended {code}", flush=True)
+    print(RESULTS[code] if 0 <= code < 99 else f"ended {code}", flush=True)
