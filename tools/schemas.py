@@ -33,6 +33,9 @@ installed with guard: `guard/commands/schemas/VERB.json`.
 - An error is a sentence on standard error and an [exit code](commands.md#exit-codes). Standard output is empty then,
   or has what could be found out.
 
+<!-- stage: release r3 -->
+<!-- stage: quietly python manage.py migrate -->
+
 ```sh
 python manage.py guard status --json | jq '.databases[].steps[] | select(.state == "waiting") | .target'
 ```

@@ -107,7 +107,7 @@ class Stage:
         #: By release: process and port.
         self.servers: dict[str, tuple[int, int]] = {}
 
-    def run(self, command: str, *, columns: int | None = None) -> Ran:
+    def run(self, command: str, *, columns: int | None = None, directory: Path | None = None, input: str = "") -> Ran:
         """Run one line of a page: `NAME=value … python manage.py …`; on a terminal that is so wide, if it says so."""
         environ, words = self.parsed(command)
         if words[1:3] == ["-m", "pip"]:
@@ -122,7 +122,12 @@ class Stage:
             environ = {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
             environ["TERM"], terminal = "xterm-256color", {"columns": columns}
         answer = self._nursery.ask(
-            directory=str(self.directory), environ=environ, arguments=words[2:], output=str(output), **terminal
+            directory=str(directory or self.directory),
+            environ=environ,
+            arguments=words[2:],
+            output=str(output),
+            input=input,
+            **terminal,
         )
         return Ran(command, answer["code"], output.read_text())
 
@@ -215,6 +220,10 @@ class Shop(Stage):
                 self.serve(name, environ={"RELEASE": release}, directory=SAMPLEAPP / release)
             case ["stop", name]:
                 self.stop(name)
+            case ["vanish", name]:
+                self._vanish(name)
+            case ["was", release, kind, workload]:
+                self._was(release, kind, workload)
             case ["later", hours]:
                 self._later(float(hours) * 3_600)
             case ["get", name, path]:
@@ -226,6 +235,21 @@ class Shop(Stage):
                 assert ran.code == 0, ran
             case _:
                 raise AssertionError(f"unknown: {words}")
+
+    def _vanish(self, name: str) -> None:
+        """End a server without a word, longer ago than its lease lasts."""
+        self._nursery.ask(stop=self.servers.pop(name)[0], signal=int(signal.SIGKILL))
+        with closing(sqlite3.connect(self.environ["DB_NAME"], timeout=20)) as connection, connection:
+            connection.execute("UPDATE guard_instance SET renewed_at = 1, expires_at = 2 WHERE state = 'live'")
+
+    def _was(self, release: str, kind: str, workload: str) -> None:
+        """As if the servers of a release had been something else, which comes again."""
+        with closing(sqlite3.connect(self.environ["DB_NAME"], timeout=20)) as connection, connection:
+            connection.execute(
+                "UPDATE guard_instance SET kind = ?, workload = ?, recurring = 1 "
+                "WHERE release_label = ? AND kind = 'server'",
+                [kind, workload, release],
+            )
 
     def _later(self, seconds: float) -> None:
         """As if all that the ledger knows had happened so much earlier, and what runs now had gone on running."""
