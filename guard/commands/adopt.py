@@ -11,7 +11,7 @@ HELP = "In a clone of another environment: make the ledger this environment's ow
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--reason", required=True)
+    parser.add_argument("--reason", required=True, help=ordering.REASON)
 
 
 def run(call: Call) -> None:

@@ -11,13 +11,13 @@ from guard.commands import ordering
 from guard.commands.call import Call
 from guard.gate.orders import Desk, Done
 
-HELP = "Waive blockers of a contract step, or ahead of time of a pending migration."
+HELP = "Let a contract step be taken in spite of some of what it waits for (blockers), until a moment."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TABLE.COLUMN|APP.MIGRATION")
+    parser.add_argument("target", metavar="TABLE.COLUMN|APP.MIGRATION", help="As `manage.py guard status` names it.")
     parser.add_argument("--waive", nargs="+", required=True, metavar="BLOCKER", help="Codes, as `why --json` has them.")
-    parser.add_argument("--reason", required=True)
+    parser.add_argument("--reason", required=True, help=ordering.REASON)
     parser.add_argument("--expires", required=True, metavar="WHEN", help="90m, 2h, 3d, or an ISO date and time.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ class Call:
     """What a verb is given to work with."""
 
     def __init__(self, out: OutputWrapper, options: Mapping[str, Any]) -> None:
-        self.options = options
+        self.options = {name: _text(value) for name, value in options.items()}
         self.screen = Screen(out, fancy=is_fancy(out, options, os.environ))
         #: Of several databases, those that could not be looked at, and why.
         self.away: dict[str, str] = {}
@@ -81,7 +82,11 @@ class Call:
 
     def not_seen(self) -> list[str]:
         """What to say of the databases that could not be looked at."""
-        return [f"Database {alias} was left out: {why}" for alias, why in sorted(self.away.items())]
+        return [
+            # What speaks of the database already says which.
+            f"Database {alias} was left out: {why.replace(f'Database {alias} ', 'it ', 1)}"
+            for alias, why in sorted(self.away.items())
+        ]
 
     def say(self, line: str) -> None:
         """One line for people."""
@@ -90,6 +95,15 @@ class Call:
     def answer(self, data: Mapping[str, Any]) -> None:
         """The whole output, for machines."""
         self.screen.text(json.dumps({"version": answers.VERSION, **data}, indent=2, sort_keys=True))
+
+
+def _text(value: Any) -> Any:
+    """What was typed, as text that a database can take: bytes that are none have stand-ins in Python's strings."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_text(each) for each in value]
+    return value
 
 
 def first_line(error: BaseException) -> str:
@@ -101,6 +115,15 @@ def unknown(target: str, known: set[str]) -> CommandError:
     """Nothing that an operator can have meant."""
     if not known:
         return CommandError(f"There is no contract step for {target}: nothing waits here.", returncode=Exit.USAGE)
+    listed = sorted(known)
+    more = ""
+    if len(listed) > _LISTED:
+        near = difflib.get_close_matches(target, listed, n=_LISTED, cutoff=0.0)
+        listed, more = sorted(near), f", and {len(listed) - len(near):,} more: manage.py guard status --json"
     return CommandError(
-        f"There is no contract step for {target}. There are: {', '.join(sorted(known))}.", returncode=Exit.USAGE
+        f"There is no contract step for {target}. There are: {', '.join(listed)}{more}.", returncode=Exit.USAGE
     )
+
+
+#: Names that a mistaken one is answered with.
+_LISTED = 10

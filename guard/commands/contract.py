@@ -19,7 +19,7 @@ from guard.gate.witnesses import locks
 from guard.ledger import rows
 from guard.steps import fill
 
-HELP = "Take every contract step whose verdict is clear."
+HELP = "Take away what no deployed code uses any more: every contract step that nothing blocks."
 
 _TAKEN = frozenset({Outcome.ASIDE.value, Outcome.DONE.value})
 

@@ -26,7 +26,7 @@ from guard.gate.witnesses import dependents, sessions
 from guard.ledger import connecting, protocol, rows
 from guard.ledger.store import Gate, Ledger, LedgerMissing
 from guard.lint import configuration
-from guard.lint.finding import DOCS
+from guard.lint.finding import undocumented
 from guard.runtime import testimony
 
 
@@ -62,7 +62,7 @@ def _of_check(name: str, found: Iterable[CheckMessage], otherwise: str, paste: s
     said = list(found)
     for message in said:
         state = State.MEND if message.level >= levels.WARNING else State.NOTE
-        hint = (message.hint or "").partition(DOCS)[0].strip()
+        hint = undocumented(message.hint or "")
         yield Examined(name, state, message.msg, hint, paste)
     if not said:
         yield _good(name, otherwise)

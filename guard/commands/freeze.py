@@ -15,7 +15,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     when = parser.add_mutually_exclusive_group(required=True)
     when.add_argument("--until", metavar="WHEN", help="90m, 2h, 3d, or an ISO date and time.")
     when.add_argument("--end", action="store_true", help="End the freeze now.")
-    parser.add_argument("--reason", required=True)
+    parser.add_argument("--reason", required=True, help=ordering.REASON)
 
 
 def run(call: Call) -> None:

@@ -29,7 +29,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="LABEL",
         help="Only migrations that this deployed release lacks, as one deploy. Its footprint is read from the ledger.",
     )
-    parser.add_argument("--format", choices=formats.FORMATS, default="text")
+    parser.add_argument(
+        "--format",
+        choices=formats.FORMATS,
+        default="text",
+        help="For people, machines, a pull request, code scanning.",
+    )
     parser.add_argument("--strict", action="store_true", help="Exit 1 on warnings, too.")
 
 

@@ -12,6 +12,8 @@ from guard.gate.orders import Desk, Done, Refused
 from guard.ledger import protocol
 from guard.ledger.store import Conflict
 
+REASON = "Why: it is kept in the log, with who said so."
+
 
 def give(call: Call, order: Callable[[Desk], Done]) -> None:
     """Give an order to each database, and say what came of it. Raises CommandError where no desk takes it."""

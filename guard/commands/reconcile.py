@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="Names, as of `kubectl get pods -o name`; -: standard input.",
     )
-    parser.add_argument("--reason", default="not in the list of what is alive")
+    parser.add_argument("--reason", default="not in the list of what is alive", help=ordering.REASON)
 
 
 def run(call: Call) -> None:
@@ -39,4 +39,8 @@ def _alive(file: str) -> tuple[list[str], float]:
         path = Path(file)
         return path.read_text().split(), max(0.0, time.time() - path.stat().st_mtime)
     except (OSError, ValueError) as error:
-        raise CommandError(f"The list {file} cannot be read: {error}", returncode=Exit.USAGE) from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CommandError(
+            f"The list {file} cannot be read: {why}. Give a file of names, or `-` for standard input.",
+            returncode=Exit.USAGE,
+        ) from None

@@ -17,7 +17,9 @@ HELP = "Bring back columns that were set aside: by name, or all of a migration."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("targets", nargs="+", metavar="TABLE.COLUMN|APP.MIGRATION")
+    parser.add_argument(
+        "targets", nargs="+", metavar="TABLE.COLUMN|APP.MIGRATION", help="As `manage.py guard status` names it."
+    )
 
 
 def run(call: Call) -> None:
@@ -80,7 +82,8 @@ def _bring_back(gate: contract.Contractor, step: rows.Step) -> rows.Step:
 
 def _cannot_restore(step: rows.Step) -> str:
     return {
-        rows.StepState.DONE: f"{step.target} was erased and cannot be restored: its data is gone.",
+        rows.StepState.DONE: f"{step.target} was erased and cannot be restored: its data is gone. Deploy a "
+        "release that does without it.",
         rows.StepState.WAITING: f"{step.target} is still in its place: there is nothing to restore.",
         rows.StepState.SEALED: f"{step.target} is being taken right now: try again in a few seconds.",
         rows.StepState.WITHDRAWN: f"{step.target} is in use again: there is nothing to restore.",

@@ -58,9 +58,17 @@ def _sentences() -> Iterator[None]:
         raise CommandError(str(error), returncode=Exit.USAGE) from None
     except (NodeNotFoundError, BadMigrationError, InconsistentMigrationHistory) as error:
         raise CommandError(f"The migrations cannot be read: {first_line(error)}", returncode=Exit.ERROR) from None
+    except CommandError:
+        raise
     except DatabaseError as error:
         raise CommandError(
             f"The database refused: {first_line(error).rstrip('.')}. What was done before that stands. "
             "`manage.py guard doctor` looks for what is wrong; then run the command again.",
+            returncode=Exit.ERROR,
+        ) from error
+    except Exception as error:
+        raise CommandError(
+            f"guard met what it does not know: {type(error).__name__}: {first_line(error).rstrip('.')}. What was done "
+            "before that stands. The same command with --traceback says where; please report that.",
             returncode=Exit.ERROR,
         ) from error

@@ -13,7 +13,7 @@ from guard.commands.screen import Cell, Column, Screen
 from guard.commands.steps import blockers, headline
 from guard.gate import messages, status
 
-HELP = "Instances, and contract steps with what each waits for."
+HELP = "Which instances run, and which contract steps wait for what."
 
 #: Groups of instances, and steps, that are shown to people; machines get all.
 MOST = 20
@@ -37,7 +37,10 @@ def run(call: Call) -> None:
             show(call.screen, view, several=len(views) > 1)
     waits = [step["target"] for view in views for step in view["steps"] if _waits(step)]
     if waits and call.options["strict"]:
-        raise CommandError(f"Waiting: {', '.join(sorted(set(waits)))}.", returncode=Exit.WAITS)
+        raise CommandError(
+            f"Waiting: {', '.join(sorted(set(waits)))}. `manage.py guard why TABLE.COLUMN` says for what.",
+            returncode=Exit.WAITS,
+        )
 
 
 def _waits(step: dict[str, Any]) -> bool:
@@ -108,7 +111,7 @@ def _instances(screen: Screen, view: dict[str, Any]) -> None:
 
 
 def _steps(screen: Screen, view: dict[str, Any]) -> None:
-    screen.line("Contract steps:", style="title")
+    screen.line("Contract steps: what migrations have left for later, when no old code needs it", style="title")
     open_steps = [step for step in view["steps"] if step["state"] not in _OVER]
     over = [step for step in view["steps"] if step["state"] in _OVER and step["kind"] != "default"]
     if not open_steps:

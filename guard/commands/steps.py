@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from guard.commands.screen import Screen
@@ -33,7 +34,9 @@ def _since(step: dict[str, Any], now: float) -> str:
         left = step["erased_after"] - now
         when = f"erased in {messages.span(left)}" if left > 0 else "to be erased"
         return f"; kept as {step['aside_name']}, {when}"
-    return f"; slated {messages.ago(now - step['slated_at'])}"
+    # A migration that is held is named by its target already, and is not applied.
+    held = "first tried " if step["kind"] == rows.StepKind.MIGRATION.value else ""
+    return f", {held}{messages.ago(now - step['slated_at'])}"
 
 
 def blockers(screen: Screen, step: dict[str, Any], *, most: int, indent: int) -> None:
@@ -42,4 +45,4 @@ def blockers(screen: Screen, step: dict[str, Any], *, most: int, indent: int) ->
         screen.line(blocker["says"], indent=indent)
     more = len(step["blockers"]) - most
     if more > 0:
-        screen.line(f"… and {more} more: manage.py guard why {step['target']}", indent=indent)
+        screen.line(f"… and {more} more: manage.py guard why {shlex.quote(step['target'])}", indent=indent)

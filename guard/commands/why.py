@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from argparse import ArgumentParser
 from typing import Any
@@ -11,12 +12,12 @@ from guard.commands.screen import Screen
 from guard.commands.steps import headline
 from guard.gate import evidence, messages, status, targets
 
-HELP = "Each condition of one contract step, met or not, and what clears it."
+HELP = "What one contract step waits for: each condition, met or not, and what clears it."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The step."""
-    parser.add_argument("target", metavar="TABLE.COLUMN")
+    parser.add_argument("target", metavar="TABLE.COLUMN", help="As `manage.py guard status` names it.")
 
 
 def run(call: Call) -> None:
@@ -63,15 +64,15 @@ def show(screen: Screen, step: dict[str, Any], now: float) -> None:
         # Of what was seen long ago only the day is kept.
         where = "on that day" if sighting["folded"] else f"at {sighting['call_site'] or 'an unknown place'}{route}"
         screen.line(
-            f"{sighting['access']} {sighting['count']} times {where}, release {sighting['release']}, "
+            f"{messages.count(sighting['count'], sighting['access'])} {where}, release {sighting['release']}, "
             f"last {messages.ago(now - sighting['last_at'])}",
             indent=2,
         )
         if sighting["statement"]:
-            screen.line(sighting["statement"][:150], indent=4, style="faint")
+            screen.line(textwrap.shorten(sighting["statement"], 150, placeholder=" …"), indent=4, style="faint")
     more = len(step["sightings"]) - 2 * messages.TOP
     if more > 0:
-        screen.line(f"… and more: manage.py guard sightings {step['target']}", indent=2)
+        screen.line(f"… and {more:,} more: manage.py guard sightings {shlex.quote(step['target'])}", indent=2)
     for blocker in step["blockers"]:
         if blocker["condition"] == 0:
             screen.line(f"[NO ]    {blocker['says']}", indent=2, style="bad")

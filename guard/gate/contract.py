@@ -167,8 +167,12 @@ class Contractor:
 
     def judge(self, step: rows.Step, fleet: evidence.Fleet | None = None) -> verdict.Verdict:
         """The verdict on a step as things are: to take it, or where it is set aside, to erase it."""
-        found = evidence.gather(self.ledger, step, fleet or evidence.read_fleet(self.ledger), self.me)
-        return self._decide(found)
+        return self.judge_with_evidence(step, fleet or evidence.read_fleet(self.ledger))[0]
+
+    def judge_with_evidence(self, step: rows.Step, fleet: evidence.Fleet) -> tuple[verdict.Verdict, verdict.Evidence]:
+        """The same, with what it rests on."""
+        found = evidence.gather(self.ledger, step, fleet, self.me)
+        return self._decide(found), found
 
     def _decide(self, found: verdict.Evidence, *, unsafe: bool = False) -> verdict.Verdict:
         if unsafe:
@@ -787,7 +791,7 @@ class Contractor:
         if (table := slating.above(self.ledger, step)) is not None:
             raise protocol.ProtocolError(
                 f"{step.target} cannot be restored: its table is set aside too. Bring that back first: "
-                f"`manage.py guard restore {table.target}`."
+                f"`manage.py guard restore {table.pasted}`."
             )
         if self._target(step).exists():
             kind = "table" if step.kind is rows.StepKind.TABLE else "column"

@@ -28,7 +28,7 @@ from guard import conf
 from guard.gate import contract, evidence, messages, patience, preview, recording
 from guard.gate.planner import Held, Key, Planner, Session, with_operations
 from guard.ledger import connecting, protocol, rows
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Conflict, Ledger, LedgerMissing
 from guard.phases import plan as phases_plan
 from guard.phases.words import Disposition
 from guard.runtime import lease, process, watch
@@ -77,6 +77,10 @@ def _handle(wrapped: Callable[..., Any], command: Any, args: tuple[Any, ...], kw
     token = _command.set(asked)
     try:
         result = wrapped(*args, **kwargs)
+    except (LedgerMissing, protocol.ProtocolError, Conflict) as error:
+        raise CommandError(
+            f"{str(error).rstrip('.')}. What is applied stays applied: run the command again.", returncode=1
+        ) from error
     finally:
         _command.reset(token)
     if asked.held_back:
@@ -326,7 +330,9 @@ def _settle(session: Session) -> None:
         # A column that is gone alone is noted by whoever comes to it.
         gone = not slating.is_there(ddl, step) if not step.column else not ddl.columns(step.table)
         if step.kind in protocol.REMOVING and gone and not step.payload.get("held"):
-            session.report.notes.append(f"{step.target} is not in the database any more: somebody has dropped it.")
+            session.report.notes.append(
+                f"{step.target} is not in the database any more: somebody has dropped it. Nothing is left to take away."
+            )
             with contextlib.suppress(Conflict):
                 slating.note_gone(ledger, step)
 
@@ -652,7 +658,10 @@ def _take_ready_steps(
                 ),
             )
     except Exception as error:
-        out.line(f"  guard: contract steps could not be looked at: {error}")
+        out.line(
+            "  guard: what waits to be taken away could not be looked at, and goes on waiting: "
+            f"{contract.first_line(error)}. `manage.py guard doctor` looks for what is wrong."
+        )
         return []
 
 

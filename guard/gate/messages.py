@@ -5,6 +5,7 @@ One sentence of what, one of why, one of what to do next, with the command to pa
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ def still_used(users: Sequence[rows.Instance], now: float) -> list[str]:
         seen = max(member.renewed_at for member in members)
         text = f"release {release}, {workload}: {count(number, 'instance')}, last seen {ago(now - seen)}"
         if lost:
-            text += f" ({lost} of them lost: no sign of life since the lease ran out)"
+            text += f" ({lost:,} of them lost: they fell silent without saying that they are gone)"
         lines.append(text)
     return lines
 
@@ -98,7 +99,7 @@ def blockers(decided: verdict.Verdict, now: float, *, most: int = 4) -> list[str
     if len(said) > most:
         said = [
             *said[:most],
-            f"… and {count(len(said) - most, 'more reason')}: manage.py guard why {decided.step.target}",
+            f"… and {count(len(said) - most, 'more reason')}: manage.py guard why {decided.step.pasted}",
         ]
     return said
 
@@ -129,7 +130,7 @@ def waiting(step: rows.Step, users: Sequence[rows.Instance], sites: Sequence[str
     lines += [f"{INDENT}Still used by {used[0]}." if used else f"{INDENT}No instance that uses it has registered yet."]
     lines += [f"{INDENT}  and {line}." for line in used[1:TOP]]
     if len(used) > TOP:
-        lines.append(f"{INDENT}  and {count(len(used) - TOP, 'more group')}: manage.py guard why {step.target}")
+        lines.append(f"{INDENT}  and {count(len(used) - TOP, 'more group')}: manage.py guard why {step.pasted}")
     lines += [f"{INDENT}  at {site}" for site in sites]
     return lines
 
@@ -181,13 +182,20 @@ def _held(item: Held, now: float) -> list[str]:
     name = f"{item.migration[0]}.{item.migration[1]}"
     if item.behind is not None:
         return [f"guard: {name} waits too, because it depends on {item.behind[0]}.{item.behind[1]}."]
-    lines = [f"guard: {name} waits and is not applied yet."]
-    lines += [f"{INDENT}{reason}" for reason in item.reasons]
-    if item.verdict is not None:
-        lines += [f"{INDENT}{line}" for line in blockers(item.verdict, now)]
-    again = "when that is over" if item.verdict is None else "when that is over, or with every instance stopped"
-    lines.append(f"{INDENT}Run `manage.py migrate` again {again}; it is applied as soon as it is safe.")
-    return lines
+    if item.verdict is None:
+        return [
+            f"guard: {name} waits and is not applied yet.",
+            *(f"{INDENT}{reason}" for reason in item.reasons),
+            f"{INDENT}When that is over, run `manage.py migrate` again: then it is applied.",
+        ]
+    return [
+        f"guard: {name} waits and is not applied yet. Code that is deployed, or may come back, would break by it:",
+        *(f"{INDENT}  {reason}" for reason in item.reasons),
+        f"{INDENT}What it waits for:",
+        *(f"{INDENT}  {line}" for line in blockers(item.verdict, now)),
+        f"{INDENT}After the roll-out, or with every instance stopped, run `manage.py migrate` again: it is applied as soon "
+        "as none of this is left.",
+    ]
 
 
 def _attempts(attempts: Sequence[contract.Attempt], now: float, *, skip: set[int]) -> list[str]:
@@ -199,7 +207,7 @@ def _attempts(attempts: Sequence[contract.Attempt], now: float, *, skip: set[int
         elif attempt.outcome.value == "blocked":
             # A kept default waits silently: it harms nobody.
             if step.id not in skip and step.kind is not rows.StepKind.DEFAULT and step.state is rows.StepState.WAITING:
-                lines.append(f"guard: {step.target} still waits: manage.py guard why {step.target}")
+                lines.append(f"guard: {step.target} still waits; `manage.py guard why {step.pasted}` says for what.")
         else:
             lines.append(f"guard: {not_taken(attempt)}")
     return lines
@@ -226,7 +234,7 @@ def taken(attempt: contract.Attempt) -> str:
 def _taken(attempt: contract.Attempt) -> str:
     step = attempt.step
     if attempt.step.state is rows.StepState.ASIDE:
-        return f"{step.target} is set aside; `manage.py guard restore {step.target}` brings it back until it is erased."
+        return f"{step.target} is set aside; `manage.py guard restore {step.pasted}` brings it back until it is erased."
     if step.kind is rows.StepKind.DEFAULT:
         return f"{step.target} needs its database default no more: dropped."
     if step.kind is rows.StepKind.NULLABLE:
@@ -253,16 +261,16 @@ def contracts(judgement: MigrationJudgement) -> list[str]:
 def chained(judged: Judgement, step: rows.Step) -> str:
     """An operation on a column that has a pending step."""
     return (
-        f"{judged.what}. {step.target} still has contract work pending from {step.app}.{step.migration}; "
-        f"`manage.py guard why {step.target}` says what it waits for."
+        f"{judged.what}. {step.app}.{step.migration} has left something of {step.target} in place for old code, which "
+        f"has to go first; `manage.py guard why {step.pasted}` says what it waits for."
     )
 
 
 def name_taken(judged: Judgement, name: str, target: str, migration: str) -> str:
     """An index or constraint whose name is still in use, for old code."""
     return (
-        f"{judged.what}. {name} still stands over {target}, from which {migration} removed what it covers; "
-        f"`manage.py guard why {target}` says what it waits for."
+        f"{judged.what}. The name {name} is still taken by an index or constraint over {target}, which stays for old "
+        f"code since {migration}; `manage.py guard why {shlex.quote(target)}` says what it waits for."
     )
 
 
@@ -284,8 +292,9 @@ def differs(judged: Judgement, step: rows.Step) -> str:
 def renames_pending(judgement: MigrationJudgement, judged: Judgement, step: rows.Step) -> str:
     """A rename of something that has a pending step."""
     return (
-        f"{judgement.app}.{judgement.name}: {judged.what}. {step.target} has contract work pending from "
-        f"{step.app}.{step.migration}, which a rename would lose. Finish it first: `{TAKE}`."
+        f"{judgement.app}.{judgement.name}: {judged.what}. {step.app}.{step.migration} has left something of "
+        f"{step.target} in place for old code, and a rename would lose track of it. Finish that first with `{TAKE}`, "
+        "then run `manage.py migrate` again."
     )
 
 
@@ -300,13 +309,21 @@ def renames_split(judgement: MigrationJudgement, judged: Judgement) -> str:
 
 def unsafe(judgement: MigrationJudgement, decided: verdict.Verdict, now: float) -> str:
     """A migration that no order of deploy and migrate makes work."""
-    lines = []
+    name = f"{judgement.app}.{judgement.name}"
+    lines = [f"{name} cannot work while old and new code run side by side, whichever order you deploy in."]
     for operation in judgement.operations:
         if operation.disposition.value == "refuse":
-            lines.append(f"{judgement.app}.{judgement.name}: {effect(operation)}")
-            lines += [f"{INDENT}{line}" for line in operation.recipe.splitlines()]
-    lines.append(f"{INDENT}Or stop every instance and run `manage.py migrate` again. What still runs or may run:")
+            lines.append(f"{INDENT}{effect(operation)}")
+            if operation.recipe:
+                lines.append(f"{INDENT}What works instead:")
+                lines += [f"{INDENT}  {line}" for line in operation.recipe.splitlines()]
+    lines.append(
+        f"{INDENT}Or stop every server and worker, and run `manage.py migrate` again: then it runs as it is. "
+        "What may run still:"
+    )
     lines += [f"{INDENT}  {blocker.sentence(now)}" for blocker in decided.blockers[:TOP]]
+    if len(decided.blockers) > TOP:
+        lines.append(f"{INDENT}  … and {count(len(decided.blockers) - TOP, 'more reason')}.")
     return "\n".join(lines)
 
 
@@ -345,7 +362,8 @@ def cannot_unapply_guard(steps: Sequence[rows.Step]) -> str:
     }
     listed = _list(f"{s.target} ({words.get(s.kind) or s.state.value})" for s in steps)
     return (
-        f"guard's own migrations cannot be unapplied while contract work is unfinished: {listed}. Finish it with "
+        f"guard's own migrations cannot be unapplied while something waits of which only its tables know: {listed}. "
+        "Finish that with "
         f"`{TAKE}` (with KEEP_FOR and ROLLBACK_WINDOW at 0 nothing is kept for a roll-back), or unapply the migrations "
         "that began it."
     )
@@ -368,33 +386,42 @@ def restore_first(judgement: MigrationJudgement, judged: Judgement, step: rows.S
     """A column that is added again while it is set aside, and that old code could not insert without."""
     return (
         f"{judgement.app}.{judgement.name}: {judged.what}. {step.target} was set aside when "
-        f"{step.app}.{step.migration} removed it. Bring it back with `manage.py guard restore {step.target}`, then run "
+        f"{step.app}.{step.migration} removed it. Bring it back with `manage.py guard restore {step.pasted}`, then run "
         "`manage.py migrate` again: it takes the column over, with its data."
     )
 
 
 def held_back(named: Sequence[Held], needed: Sequence[tuple[Held, Target]]) -> str:
     """Why `migrate` ends with exit code 3."""
-    lines = [
-        f"{held.migration[0]}.{held.migration[1]} was asked for, but waits"
-        + (f" behind {held.behind[0]}.{held.behind[1]}." if held.behind else ".")
-        for held in named
+
+    def waits(held: Held) -> str:
+        return f"waits behind {held.behind[0]}.{held.behind[1]}" if held.behind else "waits"
+
+    lines = [f"{held.migration[0]}.{held.migration[1]} was asked for, but {waits(held)}." for held in named]
+    lines += [
+        f"This release's models need {target}, but {'.'.join(held.migration)}, which makes it, {waits(held)}."
+        for held, target in needed
     ]
-    for held, target in needed:
-        behind = held.behind or held.migration
-        lines.append(
-            f"This release's models need {target}, which {held.migration[0]}.{held.migration[1]} makes; "
-            f"it stands behind {behind[0]}.{behind[1]}, which waits."
-        )
+    if needed:
+        lines.append("Do not start this release before that is applied: it would fail.")
+    lines.append("What stands in the way is said above; when it is over, run the command again.")
     return "\n".join(dict.fromkeys(lines))
 
 
 def observed(would: Sequence[MigrationJudgement]) -> list[str]:
     """What guard would have done, in observe mode."""
     return [
-        f'guard (observing): {j.app}.{j.name} ran whole; under MODE "enforce" guard would {j.disposition.value} it.'
+        f'guard (observing): {j.app}.{j.name} ran whole; under MODE "enforce" guard would have '
+        f"{_WOULD.get(j.disposition.value, j.disposition.value)}."
         for j in would
     ]
+
+
+_WOULD = {
+    "split": "run it in two steps",
+    "hold": "held it until no old code is deployed",
+    "refuse": "refused it (`manage.py guard lint` says why)",
+}
 
 
 def shown_held(reasons: Sequence[str]) -> list[str]:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from guard import events
-from guard.gate import contract, evidence, targets, verdict
+from guard.gate import contract, evidence, messages, targets, verdict
 from guard.ledger import orders, protocol, rows
+
+#: Seconds that a time may be away: longer ones are mistyped, or no date.
+_FAR = 10 * 366 * 86_400
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 
@@ -34,12 +37,17 @@ def moment(text: str, now: float, *, back: bool = False) -> float:
     """
     if found := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip()):
         seconds = float(found[1]) * _UNITS[found[2]]
+        if seconds > _FAR:
+            raise Refused(f"{text!r} is too long: at most ten years.")
         return now - seconds if back else now + seconds
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
         raise Refused(f"{text!r} is no time: write 90m, 2h, 3d or 2030-01-31T18:00.") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    if seconds - now > _FAR and not back:
+        raise Refused(f"{text!r} is too far off: at most ten years.")
+    return seconds
 
 
 def _reason(text: str) -> str:
@@ -99,7 +107,9 @@ class Desk:
             raise Refused(f"{', '.join(fixed)} cannot be waived: this is what would break or take the wrong thing.")
         steps = self._meant(target)
         if not steps and target not in pending:
-            raise Refused(f"There is no contract step and no pending migration {target}.")
+            raise Refused(
+                f"There is no contract step and no pending migration {target}; `manage.py guard status` lists them."
+            )
         waives = [(code, "") for code in codes]
         said: list[str] = []
         if steps:
@@ -115,7 +125,11 @@ class Desk:
         order = orders.Order(orders.OrderKind.WAIVE, target, tuple(waives), reason, self.me.actor, now, until)
         orders.give(self.ledger, order)
         self._record("allow", target, reason, waives=waives, expires_at=until, evidence=said)
-        return Done(target, f"{', '.join(codes)} will not hold {target} up until then; anything new still does.")
+        return Done(
+            target,
+            f"{', '.join(codes)} will not hold {target} up until {_utc(until)}; anything new still does. "
+            f"`{messages.TAKE}` goes on from here.",
+        )
 
     def _meant(self, target: str) -> list[rows.Step]:
         """The step of that name; or all unfinished ones of the migration of that name."""
@@ -135,7 +149,7 @@ class Desk:
         at = _expiry(until, now)
         orders.give(self.ledger, orders.Order(orders.OrderKind.FREEZE, "", (), reason, self.me.actor, now, at))
         self._record("freeze", "", reason, until=at)
-        return Done("", 'Nothing is taken until then. `manage.py guard freeze --end --reason "…"` ends it.')
+        return Done("", f'Nothing is taken until {_utc(at)}. `manage.py guard freeze --end --reason "…"` ends it.')
 
     def thaw(self, *, reason: str) -> Done:
         """End every freeze. Raises Refused where there is none."""
@@ -157,7 +171,11 @@ class Desk:
                     "`manage.py guard allow STEP --waive recurring-workload --reason … --expires …`."
                 )
             if not runs or not orders.forget_workload(self.ledger, workload):
-                raise Refused(f"No recurring workload {workload!r} is known.")
+                known = sorted({i.workload for i in ours if i.recurring and i.kind is rows.InstanceKind.COMMAND})
+                raise Refused(
+                    f"No recurring workload {workload!r} is known. "
+                    + (f"There are: {', '.join(known[:10])}." if known else "There is none.")
+                )
             self._record("forget", workload, reason, evidence=_seen(runs))
             return Done(workload, f"Nobody waits for the next run of {workload} any more.")
         fleet = evidence.read_fleet(self.ledger)
@@ -166,7 +184,7 @@ class Desk:
         if not all_lost:
             named = [i for i in ours if i.id == instance or f"{i.host}:{i.pid}" == instance]
             if not named:
-                raise Refused(f"There is no instance {instance!r}.")
+                raise Refused(f"There is no instance {instance!r}: `manage.py guard instances` lists them.")
             if not any(i.lost(fleet.now) for i in named):
                 raise Refused(
                     f"{instance} is not lost: it is {named[0].state.value}. Only what is lost can be forgotten."
@@ -208,15 +226,15 @@ class Desk:
         reason = _reason(reason)
         step = self.find(target)
         if step is None:
-            raise Refused(f"There is no contract step for {target}.")
+            raise Refused(f"There is no contract step for {target}: `manage.py guard status` shows what waits.")
         before = step.state.value
         if step.state is rows.StepState.ASIDE:
             step = self.gate.restore(step)
         if step.state is not rows.StepState.WAITING:
-            raise Refused(f"{step.target} is {step.state.value}: there is nothing to withdraw.")
+            raise Refused(f"{step.target} {_OVER.get(step.state, 'is busy')}: there is nothing to withdraw.")
         self.ledger.save(step, protocol.withdraw(step, self.ledger.now()))
         self._record("withdraw", step.target, reason, evidence=[f"It was {before}."])
-        return Done(step.target, f"{step.target} stays, relaxed as it is. guard will not take it away any more.")
+        return Done(step.target, f"{step.target} stays as it is now, and guard will not take it away any more.")
 
     def adopt(self, *, reason: str) -> Done:
         """A clone becomes its own environment: the ledger takes this label, and forgets the lost of the other one."""
@@ -233,6 +251,13 @@ class Desk:
         orders.set_environment(self.ledger, label)
         self._record("adopt", label, reason, before=before, evidence=_seen(lost))
         return Done(label, f"The ledger belongs to {label!r} now (before: {before or 'nobody'!r}).")
+
+
+_OVER = {
+    rows.StepState.SEALED: "is being taken right now (try again in a few seconds)",
+    rows.StepState.DONE: "is done with",
+    rows.StepState.WITHDRAWN: "has been given up already",
+}
 
 
 def _listed(host: str, names: set[str]) -> bool:

@@ -34,9 +34,8 @@ def step_view(gate: contract.Contractor, step: rows.Step, fleet: evidence.Fleet)
     keep_for = gate.config.keep_for
     if step.state in (rows.StepState.DONE, rows.StepState.WITHDRAWN):
         return _plain(step, keep_for)
-    decided = gate.judge(step, fleet)
-    sightings = gate.ledger.sightings(step.table, step.column)
-    return judged_view(decided, evidence.users(step, fleet), sightings, fleet.now, keep_for=keep_for)
+    decided, found = gate.judge_with_evidence(step, fleet)
+    return judged_view(decided, evidence.users(step, fleet), found.sightings, fleet.now, keep_for=keep_for)
 
 
 def _plain(step: rows.Step, keep_for: float) -> dict[str, Any]:

@@ -82,6 +82,8 @@ class Dependent:
     definition: str = ""
     #: What it depends on, where that is only a part of what the step takes: "table.column".
     on: str = ""
+    #: It sends what the step renames to readers elsewhere, of whom the database does not say what they can bear.
+    sends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,9 @@ _UNWAIVABLE_CODES = frozenset({"not-applied", "not-waiting", "frozen"})
 #: What depends, by its text, on what a migration that runs whole takes away.
 BY_TEXT = "dependents-by-text"
 
+#: What sends a column to readers elsewhere, who may stop at its new name.
+PUBLISHED = "published"
+
 #: Codes that an order to waive them is refused for.
 UNWAIVABLE = _UNWAIVABLE_CODES | {"dependents", "environment", "old-taker"}
 
@@ -181,7 +186,9 @@ class Blocker:
 
     @property
     def waivable(self) -> bool:
-        return self.code == BY_TEXT or (self.code not in _UNWAIVABLE_CODES and not self.conditions & _UNWAIVABLE)
+        return self.code in (BY_TEXT, PUBLISHED) or (
+            self.code not in _UNWAIVABLE_CODES and not self.conditions & _UNWAIVABLE
+        )
 
     def sentence(self, now: float) -> str:
         """One or two sentences for people, with times as an operator says them."""
@@ -198,7 +205,7 @@ class Blocker:
 
 
 #: Their `who` is a name from the database, which keeps its case.
-_NAMED_BY_OTHERS = frozenset({"strangers", "dependents", "dependents-by-text"})
+_NAMED_BY_OTHERS = frozenset({"strangers", "dependents", "dependents-by-text", PUBLISHED})
 
 #: How each blocker's `since` is said.
 _SINCE = {
@@ -264,14 +271,34 @@ NAMES = {
     2: "No live instance relies on it",
     3: "No lost instance relies on it",
     4: "No recurring workload last ran with code that relies on it",
-    5: "Every live instance watches it",
+    5: "Every live instance has reported whether it uses it",
     6: "Nothing has touched it for the quiet period",
     7: "No release that relies on it was live within the roll-back window",
-    8: "No late write is unacknowledged",
-    9: "No stranger is connected",
+    8: "Old code has written nothing to it that new code will miss",
+    9: "Nobody is connected who does not run guard",
     10: "Nothing else in the database depends on it",
-    11: "The ledger is this environment's own",
-    12: "The code that takes it does without it",
+    11: "The database is this environment's own",
+    12: "The code that runs this command does without it",
+}
+
+#: How a step stands that cannot go on.
+_STANDS = {
+    StepState.WAITING: "is in its place",
+    StepState.SEALED: "is being taken away by another process",
+    StepState.ASIDE: "is set aside already",
+    StepState.DONE: "is done with",
+    StepState.WITHDRAWN: "has been given up",
+}
+
+#: What a witness reads, in the words of people.
+_READ = {
+    "instances": "the list of running instances",
+    "footprints": "what the deployed releases declare",
+    "sightings": "the counts of use",
+    "late-writes": "the counts of late writes",
+    "sessions": "the list of the database's sessions",
+    "dependents": "what else in the database depends on it",
+    "environment": "the environment that this database belongs to",
 }
 
 #: Which conditions cannot be judged where a witness cannot be read. One that is not named here blocks everything.
@@ -402,7 +429,7 @@ class _Reader:
         step = self.step
         if not legal:
             self.block(
-                "not-waiting", 0, self.noun, f"is {step.state}", None, "when it is in a state from which it can go on"
+                "not-waiting", 0, self.noun, _STANDS.get(step.state, f"is {step.state}"), None, "when it waits again"
             )
         if not self.evidence.frozen_until <= self.now:
             self.block(
@@ -411,7 +438,7 @@ class _Reader:
                 self.evidence.frozen_by,
                 "has said that nothing is to be taken",
                 None,
-                "when the freeze ends",
+                "when the freeze ends (`manage.py guard freeze --end --reason …` ends it now)",
                 self.evidence.frozen_until,
             )
         if not self.evidence.applied and step.kind is not StepKind.MIGRATION:
@@ -467,7 +494,7 @@ class _Reader:
                 if self.step.kind in protocol.REMOVING
                 else f"that has migration {self.step.app}.{self.step.migration}"
             )
-            + " has been seen at work since this was slated",
+            + " has been seen at work since this began to wait",
             self.step.slated_at,
             "when the new release runs",
         )
@@ -503,10 +530,10 @@ class _Reader:
             self.block(
                 f"unreadable-{name}",
                 first,
-                f"the {name.replace('-', ' ')}",
+                _READ.get(name, f"the {name}"),
                 "could not be read, and what cannot be read is no evidence",
                 None,
-                "when this process can read that",
+                "when this process can read that (`manage.py guard doctor` looks for what is wrong)",
                 also=left,
             )
 
@@ -589,13 +616,15 @@ class _Reader:
                 "lost-instances",
                 3,
                 who,
-                "stopped renewing without saying that they are gone, and may come back"
+                "fell silent without saying that they are gone, and may come back"
                 if len(members) > 1
-                else "stopped renewing without saying that it is gone, and may come back",
+                else "fell silent without saying that it is gone, and may come back",
                 max(i.renewed_at for i in members),
-                ("when they come back and stop, are" if len(members) > 1 else "when it comes back and stops, is")
-                + f" forgotten (`manage.py guard forget`), or stay{'' if len(members) > 1 else 's'} silent for "
-                + _span(self.policy.lost_grace),
+                ("when they come back and stop" if len(members) > 1 else "when it comes back and stops")
+                + ", when you say that "
+                + ("they are" if len(members) > 1 else "it is")
+                + " gone (`manage.py guard forget --all-lost --reason …`), or after "
+                + f"{_span(self.policy.lost_grace)} of silence",
                 max(i.expires_at for i in members) + self.policy.lost_grace,
                 count=sum(i.size for i in members),
             )
@@ -655,7 +684,8 @@ class _Reader:
                 "not-watching",
                 5,
                 who,
-                f"{'have' if len(members) > 1 else 'has'} not reported since {self.step.target} was slated",
+                f"{'have' if len(members) > 1 else 'has'} not reported yet whether "
+                f"{'they use' if len(members) > 1 else 'it uses'} {self.step.target}",
                 None,
                 "at the next heartbeat",
                 count=sum(i.size for i in members),
@@ -749,19 +779,26 @@ class _Reader:
                 if count > 1
                 else f"went to {self.step.target} after a data migration had copied it, and new code does not see it",
                 self.evidence.last_late_write,
-                "when the copy has been made again, or somebody has acknowledged "
-                + ("them" if count > 1 else "it")
-                + " (`manage.py guard allow`)",
+                f"when the copy has been made again, or somebody has said that {'they do' if count > 1 else 'it does'} "
+                f"not matter (`manage.py guard allow {self.step.pasted} --waive late-writes --reason … --expires 1h`)",
             )
 
     def strangers(self) -> None:
         for name in self.evidence.strangers or ():
             self.block(
-                "strangers", 9, name, "is connected and belongs to no instance", None, "when its session has closed"
+                "strangers",
+                9,
+                name,
+                "is connected and is no process that runs guard",
+                None,
+                "when its session has closed, or GUARD['WITNESSES']['sessions'] names it",
             )
 
     def dependents(self) -> None:
         for each in self.evidence.dependents:
+            if each.sends:
+                self.published(each)
+                continue
             self.found.append(
                 Blocker(
                     # Found by words in texts: one that shares a name by chance must not hold a deploy for ever.
@@ -785,6 +822,21 @@ class _Reader:
             )
             (self.found if hidden.blocks else self.warnings).append(blocker)
 
+    def published(self, each: Dependent) -> None:
+        if self.step.aside_name:
+            # It has its new name, and readers are sent less when it goes.
+            return
+        target = self.step.target
+        self.block(
+            PUBLISHED,
+            10,
+            each.name,
+            f"sends {target} to readers elsewhere, who may stop at the name that it gets when it is set aside",
+            None,
+            f"when it sends {target} no more, or somebody has said that its readers can bear that "
+            f"(`manage.py guard allow {self.step.pasted} --waive {PUBLISHED} --reason … --expires 1h`)",
+        )
+
     def environment(self) -> None:
         here, ledger = self.policy.environment, self.evidence.environment
         # A ledger without a label adopts the first one.
@@ -792,11 +844,11 @@ class _Reader:
             self.block(
                 "environment",
                 11,
-                "the ledger",
-                f"belongs to environment {ledger!r}, and this is "
+                "this database",
+                f"belongs to environment {ledger!r}, as guard's tables in it say, and this is "
                 + (f"{here!r}" if here else "a process without GUARD['ENVIRONMENT']"),
                 None,
-                "when `manage.py guard adopt` has been run here",
+                "when that is corrected, or, in a clone, when `manage.py guard adopt --reason …` has been run here",
             )
 
     def taker(self) -> None:
@@ -811,7 +863,14 @@ class _Reader:
             what = f"lacks migration {step.app}.{step.migration} itself"
         else:
             return
-        self.block("old-taker", 12, "the code that would take this step", what, None, "when newer code takes it")
+        self.block(
+            "old-taker",
+            12,
+            "the code that runs this command",
+            what,
+            None,
+            "when a newer release runs it",
+        )
 
     def verdict(self, *, erases: bool) -> Verdict:
         covered = [

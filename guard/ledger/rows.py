@@ -6,6 +6,7 @@ Times are seconds since the epoch on the database's clock.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,6 +107,11 @@ class Step:
         if self.kind is StepKind.MIGRATION:
             return f"{self.app}.{self.migration}"
         return f"{self.table}.{self.column}" if self.column else self.table
+
+    @property
+    def pasted(self) -> str:
+        """The same as it stands in a command that somebody pastes: a table may be called anything."""
+        return shlex.quote(self.target)
 
     @property
     def listed_epoch(self) -> int | None:
@@ -258,7 +264,7 @@ class Refusal:
             StepState.DONE: "was erased",
         }[step.state]
         after = (
-            f"`manage.py guard restore {step.target}` brings it back."
+            f"`manage.py guard restore {step.pasted}` brings it back."
             if step.state is StepState.ASIDE
             else "Its data is gone: deploy a release that does without it."
             if step.state is StepState.DONE

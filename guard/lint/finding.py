@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
+import guard
 from guard.phases.plan import MigrationJudgement
 from guard.phases.words import Disposition, Judgement, Phase
 
-#: Where a finding's id is explained.
-DOCS = "See docs/checks.md#"
+#: What a hint says before where its finding's id is explained.
+SEE = "See "
+
+_INSTALLED = Path(guard.__file__).parent / "docs"
 
 
 class Level(StrEnum):
@@ -48,10 +53,22 @@ class Finding:
         return f"{self.app}.{self.migration}" if self.app else ""
 
 
+@functools.cache
+def page(name: str) -> str:
+    """Where a page of the documentation is: it is installed with guard, and lies beside it in its source."""
+    installed = _INSTALLED / name
+    return str(installed) if installed.is_file() else f"docs/{name}"
+
+
 def documented(check: str, text: str) -> str:
     """A hint that ends with where the check is explained."""
     apart = "\n" if "\n" in text else " "
-    return f"{text}{apart}{DOCS}{check.replace('.', '').lower()}"
+    return f"{text}{apart}{SEE}{page('checks.md')}#{check.replace('.', '').lower()}"
+
+
+def undocumented(hint: str) -> str:
+    """The hint without that end."""
+    return hint.rpartition(SEE + page("checks.md"))[0].strip() or hint
 
 
 _DISPOSITIONS = {

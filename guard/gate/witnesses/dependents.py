@@ -19,6 +19,9 @@ from guard.schema.sqlite_table import NotUnderstood
 from guard.steps.ddl import ddl_for
 from guard.steps.ddl.sqlite import SqliteDdl
 
+#: In place of a text: what is no dependent, but sends the target to readers elsewhere.
+SENDS = "guard: sends"
+
 # What `i` is made of, in the server's own words.
 _POSTGRESQL_DEFINITION = """
     CASE classid
@@ -71,7 +74,17 @@ _POSTGRESQL = f"""
       AND NOT (classid = 'pg_trigger'::regclass AND objid IN (SELECT oid FROM pg_trigger WHERE tgisinternal))
     ORDER BY 1, 2"""
 
-_POSTGRESQL_UNNAMED = """
+# Publications that have the table, with the slots from which somebody reads them: without one, nobody does. Those of
+# all tables, or of a schema's, depend on no table. `attnames` came with PostgreSQL 15; before, all columns are sent.
+_POSTGRESQL_PUBLISHED = """
+    SELECT 'publication ' || p.pubname AS name, s.slots, to_jsonb(p) -> 'attnames' AS columns
+    FROM pg_publication_tables p
+    JOIN pg_class c ON c.relname = p.tablename AND c.relnamespace = to_regnamespace(quote_ident(p.schemaname))
+    CROSS JOIN (SELECT string_agg(slot_name, ', ' ORDER BY slot_name) AS slots FROM pg_replication_slots
+                WHERE slot_type = 'logical' AND database = current_database()) s
+    WHERE s.slots IS NOT NULL AND c.oid = to_regclass(%s)"""
+
+_POSTGRESQL_UNNAMED = f"""
     SELECT DISTINCT 'function', p.oid::regprocedure::text, ' (its text names the column)', p.prosrc
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND l.lanname NOT IN ('c', 'internal')
@@ -82,6 +95,9 @@ _POSTGRESQL_UNNAMED = """
     SELECT 'replica identity index', c.relname, '', pg_get_indexdef(c.oid)
     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indrelid
     WHERE i.indrelid = to_regclass(%s) AND i.indisreplident AND a.attname = %s AND a.attnum = ANY (i.indkey)
+    UNION ALL
+    SELECT name, '', ' (read from ' || slots || ')', '{SENDS}' FROM ({_POSTGRESQL_PUBLISHED}) published
+    WHERE columns IS NULL OR columns ? %s
     UNION ALL
     -- A row as a whole is a variable of attribute 0; the catalog does not say which columns it has.
     SELECT DISTINCT CASE v.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, v.oid::regclass::text,
@@ -123,8 +139,10 @@ _POSTGRESQL_TABLE = f"""
       AND NOT (classid = 'pg_trigger'::regclass AND objid IN (SELECT oid FROM pg_trigger WHERE tgisinternal))
     ORDER BY 1, 2"""
 
-_POSTGRESQL_TEXTS = """
-    SELECT DISTINCT p.oid::regprocedure::text, p.prosrc
+_POSTGRESQL_TEXTS = f"""
+    SELECT name || ' (read from ' || slots || ')', '{SENDS}' FROM ({_POSTGRESQL_PUBLISHED}) published
+    UNION ALL
+    SELECT DISTINCT 'function ' || p.oid::regprocedure::text || ' (its text names the table)', p.prosrc
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND l.lanname NOT IN ('c', 'internal')
       AND p.prosrc ~* %s ORDER BY 1"""
@@ -254,8 +272,8 @@ def of_table(connection: BaseDatabaseWrapper, table: str, leftovers: Callable[[s
                 own.append(f"{kind} {name}")
             else:
                 others.append(Dependent(f"{kind} {name}", definition or ""))
-        texts = _fetch(connection, _POSTGRESQL_TEXTS, [_word(table.strip('"'))])
-        others += [Dependent(f"function {name} (its text names the table)", text) for name, text in texts]
+        texts = _fetch(connection, _POSTGRESQL_TEXTS, [relation, _word(table.strip('"'))])
+        others += _with_senders(others, (_dependent(name, text) for name, text in texts))
     else:
         sql, params = (_MYSQL_TEXTS, [table]) if connection.vendor == "mysql" else (_SQLITE_TEXTS, [])
         rows = _fetch(connection, sql, params)
@@ -324,10 +342,24 @@ def _postgresql(connection: BaseDatabaseWrapper, table: str, column: str) -> tup
     unnamed = _fetch(
         connection,
         _POSTGRESQL_UNNAMED,
-        [_word(column), _word(bare), relation, relation, column, relation, relation, column],
+        [_word(column), _word(bare), relation, relation, column, relation, column, relation, relation, column],
     )
-    others += [Dependent(f"{kind} {name}".rstrip() + how, text or "") for kind, name, how, text in unnamed]
-    return others, own
+    texts = (_dependent(f"{kind} {name}".rstrip() + how, text or "") for kind, name, how, text in unnamed)
+    return [*others, *_with_senders(others, texts)], own
+
+
+def _dependent(name: str, text: str) -> Dependent:
+    return Dependent(name, sends=True) if text == SENDS else Dependent(name, text)
+
+
+def _with_senders(known: Sequence[Dependent], found: Iterable[Dependent]) -> list[Dependent]:
+    """Those found, without publications that depend on the target by the catalog already."""
+    return [
+        each
+        for each in found
+        if not each.sends
+        or not any(other.name.endswith(f" in {each.name.partition(' (read from ')[0]}") for other in known)
+    ]
 
 
 def _mysql(connection: BaseDatabaseWrapper, table: str, column: str) -> tuple[list[Dependent], list[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from guard.commands import running, verbs
+from guard.lint import finding
 
 
 class Command(BaseCommand):
@@ -14,6 +15,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.epilog = f"The documentation: {finding.page('index.md')}"
         verbs.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:

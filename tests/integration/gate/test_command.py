@@ -27,7 +27,7 @@ def test_status_before_anything_happens(shop: Shop, first: Tree) -> None:
     assert shop.run(first, "guard", "status").ok().out.splitlines() == [
         "Instances:",
         "  none has registered",
-        "Contract steps:",
+        "Contract steps: what migrations have left for later, when no old code needs it",
         "  none waits",
     ]
 
@@ -48,8 +48,8 @@ def test_status_says_who_is_there_and_what_waits_for_what(shop: Shop, first: Tre
         "Instances:",
         "  RELEASE  WORKLOAD  LIVE  REFUSED  LOST  LAST SEEN",
         "  r1       web          2        0     1  T",
-        "Contract steps:",
-        f"  shop_product.code: waiting (shop.{name}; slated T)",
+        "Contract steps: what migrations have left for later, when no old code needs it",
+        f"  shop_product.code: waiting (shop.{name}, T)",
     ]
     assert "    2 instances of release r1 (web) run with models that declare shop_product.code" in said
     assert "Clears at the next heartbeat." in said
@@ -83,7 +83,7 @@ def test_why_names_every_condition_and_what_clears_it(shop: Shop, first: Tree, s
     assert said.startswith("shop_product.code: waiting (")
     assert "  used by release r1, web: 1 instance, last seen " in said
     assert "  [NO ]  2 No live instance relies on it" in said
-    assert "  [yes] 12 The code that takes it does without it" in said
+    assert "  [yes] 12 The code that runs this command does without it" in said
     assert [c["number"] for c in found["step"]["conditions"]] == list(range(1, 13))
     assert [u["release"] for u in found["step"]["used_by"]] == ["r1"]
     assert {b["condition"] for b in found["step"]["blockers"]} >= {1, 2}
@@ -103,7 +103,7 @@ def test_why_of_a_migration_that_is_held(shop: Shop, first: Tree, trees: Trees) 
 
     said = shop.run(stricter, "guard", "why", "shop.0002_note").ok().out
 
-    assert said.startswith("shop.0002_note: waiting (shop.0002_note; slated ")
+    assert said.startswith("shop.0002_note: waiting (shop.0002_note, first tried ")
     assert "1 instance of release r1 (web) runs" in said
 
 

@@ -127,7 +127,8 @@ def test_what_is_erased_in_one_database_is_said_though_another_has_it_back(
     done = shop.run(second, "guard", "restore", "shop_product.code").ok(1)
 
     assert "is back in database default" in done.out
-    assert "shop_product.code was erased and cannot be restored: its data is gone. (Database archive.)" in done.err
+    assert "shop_product.code was erased and cannot be restored: its data is gone. Deploy a release" in done.err
+    assert "(Database archive.)" in done.err
     assert shop.states() == {"code": "waiting"}
 
 
@@ -167,6 +168,7 @@ def test_a_database_without_a_ledger_yet_is_named(both: tuple[Shop, Shop], secon
     done = shop.run(second, "guard", "status").ok(1)
 
     assert "Contract steps:" in done.out
-    assert "Database new has no ledger yet, so guard knows nothing of it: run `manage.py migrate --database new`." in (
-        done.err
+    assert (
+        "Database new was left out: it has no ledger yet, so guard knows nothing of it: run "
+        "`manage.py migrate --database new`." in done.err
     )

@@ -46,8 +46,12 @@ def test_under_hold_a_removal_and_its_dependents_wait_and_are_then_set_aside(
     assert shop.states() == {"code": "waiting"}
     assert f"guard: shop.{held} waits and is not applied yet." in done.out
     assert f"guard: shop.{dependent} waits too, because it depends on shop.{held}." in done.out
-    assert f"This release's models need shop_product.added, which shop.{dependent} makes" in done.err
-    assert f"it stands behind shop.{held}, which waits" in done.err
+    assert (
+        f"This release's models need shop_product.added, but shop.{dependent}, which makes it, waits behind "
+        f"shop.{held}.\n"
+        "Do not start this release before that is applied: it would fail.\n"
+        "What stands in the way is said above; when it is over, run the command again."
+    ) in done.err
     assert shop.run(removing, "migrate", "--check").code != 0
     # What is not applied is not the gate's to take.
     assert shop.contract(removing).out.startswith("shop_product.code waits:")
@@ -144,7 +148,8 @@ def test_what_no_order_makes_work_is_refused_before_anything_is_applied(shop: Sh
     refused = shop.migrate(new, code=1)
 
     assert "guard refuses this plan; nothing was applied." in refused.err
-    assert "shop.0002_rename: " in refused.err
+    assert "shop.0002_rename cannot work while old and new code run side by side" in refused.err
+    assert "What works instead:" in refused.err
     assert "1 instance of release r1 (web) runs" in refused.err
     assert shop.recorded() == {"0001_initial"}
     assert "before" not in shop.columns()
@@ -169,7 +174,7 @@ def test_a_rename_of_what_has_work_pending_is_refused(shop: Shop, first: Tree, t
 
     refused = shop.migrate(third, code=1)
 
-    assert "shop_product.code has contract work pending" in refused.err
+    assert "has left something of shop_product.code in place for old code" in refused.err
     assert "`manage.py guard contract --wait`" in refused.err
 
 

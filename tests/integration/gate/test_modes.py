@@ -41,7 +41,9 @@ def test_observing_runs_everything_and_says_what_would_have_waited(shop: Shop, f
     assert "code" not in shop.columns()
     assert shop.states() == {}
     name = second.migrations()[-1]
-    assert f'guard (observing): shop.{name} ran whole; under MODE "enforce" guard would split it.' in said
+    assert (
+        f'guard (observing): shop.{name} ran whole; under MODE "enforce" guard would have run it in two steps.' in said
+    )
     assert shop.query("SELECT action, target FROM guard_event") == [("would-wait", f"shop.{name}")]
 
 
@@ -181,7 +183,7 @@ def test_an_old_image_that_migrates_at_its_start_takes_nothing(shop: Shop, first
     said = shop.migrate(first).out
 
     assert shop.states() == {"code": "waiting", "supplier_id": "waiting"}
-    assert "shop_product.code still waits: manage.py guard why shop_product.code" in said
+    assert "shop_product.code still waits; `manage.py guard why shop_product.code` says for what." in said
     assert "[NO ] 12" in shop.run(first, "guard", "why", "shop_product.code").ok().out
     # What an old image settles or erases is no better.
     shop.contract(second)

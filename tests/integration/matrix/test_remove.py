@@ -335,7 +335,7 @@ def test_the_name_of_an_index_that_waits_with_its_column_is_taken_in_a_later_dep
         deploy.migrate(2, release=2)
         deploy.migrate(3)
         assert deploy.applied() == 2
-        assert "one_name still stands over" in deploy.said
+        assert "The name one_name is still taken by" in deploy.said
 
         deploy.leave(serving)
         deploy.arrive(3, "new")

@@ -77,8 +77,8 @@ CASES = {
         1,
         evidence(instances=(gone("o1", ago=2 * DAY),)),
         "new-code-not-seen",
-        "No server or worker of a release that does not declare shop_book.isbn has been seen at work since this was "
-        "slated 3 days ago. Clears when the new release runs.",
+        "No server or worker of a release that does not declare shop_book.isbn has been seen at work since this "
+        "began to wait 3 days ago. Clears when the new release runs.",
         unread=evidence(unreadable=("instances",)),
     ),
     "1: old code was never seen": Case(
@@ -111,9 +111,9 @@ CASES = {
         3,
         spoilt(lost("o2", ago=3 * MINUTE)),
         "lost-instances",
-        "1 instance of release 1 (web) stopped renewing without saying that it is gone, and may come back; the last "
-        "word came 4 minutes ago. Clears when it comes back and stops, is forgotten (`manage.py guard forget`), or "
-        "stays silent for 24 hours, in 24 hours.",
+        "1 instance of release 1 (web) fell silent without saying that it is gone, and may come back; the last "
+        "word came 4 minutes ago. Clears when it comes back and stops, when you say that it is gone "
+        "(`manage.py guard forget --all-lost --reason …`), or after 24 hours of silence, in 24 hours.",
         others=("rollback-window",),
         unread=spoilt(lost("x", "unknown", ago=3 * MINUTE)),
     ),
@@ -131,7 +131,7 @@ CASES = {
         5,
         spoilt(instance("n3", flushed_epoch=EPOCH - 1), instance("n4", flushed_epoch=EPOCH + 1)),
         "not-watching",
-        "2 instances of release 2 (web) have not reported since shop_book.isbn was slated. Clears at the next "
+        "2 instances of release 2 (web) have not reported yet whether they use shop_book.isbn. Clears at the next "
         "heartbeat.",
         unread=evidence(unreadable=("instances",)),
     ),
@@ -174,15 +174,16 @@ CASES = {
         evidence(late_writes=2, last_late_write=NOW - 3 * HOUR),
         "late-writes",
         "2 late writes went to shop_book.isbn after a data migration had copied it, and new code does not see "
-        "them, last 3 hours ago. Clears when the copy has been made again, or somebody has acknowledged them "
-        "(`manage.py guard allow`).",
+        "them, last 3 hours ago. Clears when the copy has been made again, or somebody has said that they do "
+        "not matter (`manage.py guard allow shop_book.isbn --waive late-writes --reason … --expires 1h`).",
         unread=evidence(unreadable=("late-writes",)),
     ),
     "9: a stranger": Case(
         9,
         evidence(strangers=("psql of user reporting",)),
         "strangers",
-        "psql of user reporting is connected and belongs to no instance. Clears when its session has closed.",
+        "psql of user reporting is connected and is no process that runs guard. Clears when its session has "
+        "closed, or GUARD['WITNESSES']['sessions'] names it.",
         unread=evidence(unreadable=("sessions",)),
     ),
     "10: a view": Case(
@@ -198,8 +199,8 @@ CASES = {
         11,
         evidence(environment="staging"),
         "environment",
-        "The ledger belongs to environment 'staging', and this is 'production'. Clears when `manage.py guard adopt` "
-        "has been run here.",
+        "This database belongs to environment 'staging', as guard's tables in it say, and this is 'production'. Clears "
+        "when that is corrected, or, in a clone, when `manage.py guard adopt --reason …` has been run here.",
         waivable=False,
         unread=evidence(unreadable=("environment",)),
     ),
@@ -207,7 +208,7 @@ CASES = {
         12,
         evidence(taker_footprint=OLD),
         "old-taker",
-        "The code that would take this step declares shop_book.isbn itself. Clears when newer code takes it.",
+        "The code that runs this command declares shop_book.isbn itself. Clears when a newer release runs it.",
         waivable=False,
         unread=evidence(taker_footprint=None),
     ),
@@ -223,14 +224,14 @@ def test_the_evidence_that_the_cases_spoil_is_clear() -> None:
         "2. No live instance relies on it: met.",
         "3. No lost instance relies on it: met.",
         "4. No recurring workload last ran with code that relies on it: met.",
-        "5. Every live instance watches it: met.",
+        "5. Every live instance has reported whether it uses it: met.",
         "6. Nothing has touched it for the quiet period: met.",
         "7. No release that relies on it was live within the roll-back window: met.",
-        "8. No late write is unacknowledged: met.",
-        "9. No stranger is connected: met.",
+        "8. Old code has written nothing to it that new code will miss: met.",
+        "9. Nobody is connected who does not run guard: met.",
         "10. Nothing else in the database depends on it: met.",
-        "11. The ledger is this environment's own: met.",
-        "12. The code that takes it does without it: met.",
+        "11. The database is this environment's own: met.",
+        "12. The code that runs this command does without it: met.",
     ]
 
 
@@ -319,8 +320,8 @@ def test_an_unreadable_witness_can_be_waived_and_is_named() -> None:
     waiver = Waiver("unreadable-sessions", "the pooler hides them", NOW + HOUR)
 
     assert sentences(decide(blind, POLICY)) == [
-        "The sessions could not be read, and what cannot be read is no evidence. Clears when this process can read "
-        "that."
+        "The list of the database's sessions could not be read, and what cannot be read is no evidence. Clears when "
+        "this process can read that (`manage.py guard doctor` looks for what is wrong)."
     ]
     assert decide(replace(blind, waivers=(waiver,)), POLICY).clear
 
@@ -583,12 +584,28 @@ def test_a_ledger_with_a_label_serves_only_that_environment(ledger: str | None, 
 # Condition 12.
 
 
+def test_a_publication_that_somebody_reads_blocks_until_somebody_answers_for_its_readers() -> None:
+    read = evidence(dependents=(Dependent("publication all (read from debezium)", sends=True),))
+
+    (blocker,) = decide(read, POLICY).blockers
+    assert (blocker.code, blocker.condition) == ("published", 10)
+    assert blocker.sentence(NOW) == (
+        "publication all (read from debezium) sends shop_book.isbn to readers elsewhere, who may stop at the name that "
+        "it gets when it is set aside. Clears when it sends shop_book.isbn no more, or somebody has said that its "
+        "readers can bear that (`manage.py guard allow shop_book.isbn --waive published --reason … --expires 1h`)."
+    )
+    assert decide(replace(read, waivers=(Waiver("published", "it maps names", NOW + HOUR),)), POLICY).clear
+    # Under its new name they know it already, and miss nothing when it goes.
+    aside = replace(read, step=step(state=StepState.ASIDE, aside_name="guard_1_isbn", aside_at=NOW - 30 * DAY))
+    assert decide_erase(aside, POLICY).clear
+
+
 def test_a_taker_that_lacks_the_migration_is_old_code_though_it_does_not_declare_the_column() -> None:
     older = Footprint({"shop_book": {}}, OLD.migrations)
 
     assert sentences(decide(evidence(taker_footprint=older), POLICY)) == [
-        "The code that would take this step lacks migration shop.0002_remove_isbn itself. Clears when newer code takes "
-        "it."
+        "The code that runs this command lacks migration shop.0002_remove_isbn itself. Clears when a newer release "
+        "runs it."
     ]
 
 
@@ -638,7 +655,7 @@ def test_what_is_not_removed_waits_for_code_that_has_the_migration(kind: StepKin
     found = evidence(step=step(kind=kind), instances=(gone("o1", ago=2 * DAY),))
 
     assert sentences(decide(found, POLICY)) == [
-        "No server or worker that has migration shop.0002_remove_isbn has been seen at work since this was slated 3 "
+        "No server or worker that has migration shop.0002_remove_isbn has been seen at work since this began to wait 3 "
         "days ago. Clears when the new release runs."
     ]
 

@@ -36,8 +36,8 @@ TABLE = {
     1: Row(
         "The fleet is known",
         evidence(instances=(gone("o1", ago=2 * DAY),)),
-        "No server or worker of a release that does not declare shop_book.isbn has been seen at work since this was "
-        "slated 3 days ago. Clears when the new release runs.",
+        "No server or worker of a release that does not declare shop_book.isbn has been seen at work since this "
+        "began to wait 3 days ago. Clears when the new release runs.",
         "instances",
     ),
     2: Row(
@@ -50,9 +50,9 @@ TABLE = {
     3: Row(
         "No lost instance relies on it",
         with_more(lost("o2", ago=3 * MINUTE)),
-        "1 instance of release 1 (web) stopped renewing without saying that it is gone, and may come back; the last "
-        "word came 4 minutes ago. Clears when it comes back and stops, is forgotten (`manage.py guard forget`), or "
-        "stays silent for 24 hours, in 24 hours.",
+        "1 instance of release 1 (web) fell silent without saying that it is gone, and may come back; the last "
+        "word came 4 minutes ago. Clears when it comes back and stops, when you say that it is gone "
+        "(`manage.py guard forget --all-lost --reason …`), or after 24 hours of silence, in 24 hours.",
         "footprints",
     ),
     4: Row(
@@ -63,9 +63,10 @@ TABLE = {
         "instances",
     ),
     5: Row(
-        "Every live instance watches it",
+        "Every live instance has reported whether it uses it",
         with_more(instance("n3", flushed_epoch=EPOCH - 1)),
-        "1 instance of release 2 (web) has not reported since shop_book.isbn was slated. Clears at the next heartbeat.",
+        "1 instance of release 2 (web) has not reported yet whether it uses shop_book.isbn. Clears at the next "
+        "heartbeat.",
         "instances",
     ),
     6: Row(
@@ -83,16 +84,18 @@ TABLE = {
         "footprints",
     ),
     8: Row(
-        "No late write is unacknowledged",
+        "Old code has written nothing to it that new code will miss",
         evidence(late_writes=2),
         "2 late writes went to shop_book.isbn after a data migration had copied it, and new code does not see them. "
-        "Clears when the copy has been made again, or somebody has acknowledged them (`manage.py guard allow`).",
+        "Clears when the copy has been made again, or somebody has said that they do not matter "
+        "(`manage.py guard allow shop_book.isbn --waive late-writes --reason … --expires 1h`).",
         "late-writes",
     ),
     9: Row(
-        "No stranger is connected",
+        "Nobody is connected who does not run guard",
         evidence(strangers=("psql of user reporting",)),
-        "psql of user reporting is connected and belongs to no instance. Clears when its session has closed.",
+        "psql of user reporting is connected and is no process that runs guard. Clears when its session has "
+        "closed, or GUARD['WITNESSES']['sessions'] names it.",
         "sessions",
     ),
     10: Row(
@@ -104,20 +107,30 @@ TABLE = {
         waivable=False,
     ),
     11: Row(
-        "The ledger is this environment's own",
+        "The database is this environment's own",
         evidence(environment="staging"),
-        "The ledger belongs to environment 'staging', and this is 'production'. Clears when `manage.py guard adopt` "
-        "has been run here.",
+        "This database belongs to environment 'staging', as guard's tables in it say, and this is 'production'. Clears "
+        "when that is corrected, or, in a clone, when `manage.py guard adopt --reason …` has been run here.",
         "environment",
         waivable=False,
     ),
     12: Row(
-        "The code that takes it does without it",
+        "The code that runs this command does without it",
         evidence(taker_footprint=OLD),
-        "The code that would take this step declares shop_book.isbn itself. Clears when newer code takes it.",
+        "The code that runs this command declares shop_book.isbn itself. Clears when a newer release runs it.",
         "footprints",
         waivable=False,
     ),
+}
+
+UNREADABLE = {
+    "instances": "The list of running instances",
+    "footprints": "What the deployed releases declare",
+    "sightings": "The counts of use",
+    "late-writes": "The counts of late writes",
+    "sessions": "The list of the database's sessions",
+    "dependents": "What else in the database depends on it",
+    "environment": "The environment that this database belongs to",
 }
 
 numbers = pytest.mark.parametrize("number", TABLE)
@@ -169,13 +182,11 @@ def test_not_readable(number: int) -> None:
     blind = evidence(unreadable=(row.witness,))
 
     assert not judged(blind).clear
-    what = row.witness.replace("-", " ")
-    assert block(blind, number) == (
-        f"[not readable] {number:>2} {row.name}",
-        [
-            f"The {what} could not be read, and what cannot be read is no evidence. Clears when this process can read "
-            "that."
-        ],
+    head, (said,) = block(blind, number)
+    assert head == f"[not readable] {number:>2} {row.name}"
+    assert said == (
+        f"{UNREADABLE[row.witness]} could not be read, and what cannot be read is no evidence. Clears when this "
+        "process can read that (`manage.py guard doctor` looks for what is wrong)."
     )
 
 
@@ -196,7 +207,8 @@ def test_what_comes_before_all_conditions_stands_above_them() -> None:
     frozen = evidence(applied=False, frozen_by="ann (sale)", frozen_until=NOW + HOUR)
 
     assert why(frozen)[1:4] == [
-        "  [NO ]    Ann (sale) has said that nothing is to be taken. Clears when the freeze ends, in 1 hour.",
+        "  [NO ]    Ann (sale) has said that nothing is to be taken. Clears when the freeze ends "
+        "(`manage.py guard freeze --end --reason …` ends it now), in 1 hour.",
         "  [NO ]    Migration shop.0002_remove_isbn is not recorded as applied. Clears when `manage.py migrate` has "
         "applied it.",
         "  [yes]  1 The fleet is known",
@@ -214,11 +226,11 @@ def test_who_relies_on_it_and_what_touched_it_stand_above_the_conditions() -> No
     )
 
     assert why(found)[:5] == [
-        "shop_book.isbn: waiting (shop.0002_remove_isbn; slated 3 days ago)",
+        "shop_book.isbn: waiting (shop.0002_remove_isbn, 3 days ago)",
         "  used by release 1, web: 2 instances, 1 of them lost, last seen 10 seconds ago",
-        "  read 3 times at shop/views.py:12 in index (/), release 2, last 4 minutes ago",
+        "  3 reads at shop/views.py:12 in index (/), release 2, last 4 minutes ago",
         "    SELECT isbn FROM shop_book",
-        "  read 70 times on that day, release 2, last 9 days ago",
+        "  70 reads on that day, release 2, last 9 days ago",
     ]
 
 
