@@ -193,8 +193,8 @@ def _held(item: Held, now: float) -> list[str]:
         *(f"{INDENT}  {reason}" for reason in item.reasons),
         f"{INDENT}What it waits for:",
         *(f"{INDENT}  {line}" for line in blockers(item.verdict, now)),
-        f"{INDENT}After the roll-out, or with every instance stopped, run `manage.py migrate` again: it is applied as soon "
-        "as none of this is left.",
+        f"{INDENT}After the roll-out, or with every instance stopped, run `manage.py migrate` again: it is applied "
+        "as soon as none of this is left.",
     ]
 
 
@@ -318,7 +318,7 @@ def unsafe(judgement: MigrationJudgement, decided: verdict.Verdict, now: float) 
                 lines.append(f"{INDENT}What works instead:")
                 lines += [f"{INDENT}  {line}" for line in operation.recipe.splitlines()]
     lines.append(
-        f"{INDENT}Or stop every server and worker, and run `manage.py migrate` again: then it runs as it is. "
+        f"{INDENT}Or stop every instance (servers, workers) and run `manage.py migrate` again: then it runs as it is. "
         "What may run still:"
     )
     lines += [f"{INDENT}  {blocker.sentence(now)}" for blocker in decided.blockers[:TOP]]
