@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections import defaultdict
@@ -19,6 +20,10 @@ LONG = tuple(
         *("acceptance", "histories", "integration/runtime", "integration/gate"),
         *("integration/matrix", "integration/ledger", "integration/commands"),
     )
+)
+#: What is tried on each database, on each with one Python where Pythons take turns.
+SHARED = tuple(
+    Path("tests/integration") / room for room in ("attribution", "checks", "lint", "phases", "schema", "steps")
 )
 #: What says the same with each Python, and takes long to say it.
 ONCE = (
@@ -61,14 +66,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """With GUARD_TEST_BREADTH=one, a long test runs on one of its databases: each takes the next one.
 
     Benchmarks are left to `make bench` then. GUARD_TEST_TURN, a number, says which database comes first; with any but
-    0, what says the same with each Python is left out. With GUARD_TEST_SHARES=n, each long test runs in one turn of n.
+    0, what says the same with each Python is left out. With GUARD_TEST_SHARES=n, each long test, and each shorter one
+    with each of its databases, runs in one turn of n.
     """
     if os.environ.get("GUARD_TEST_BREADTH") != "one":
         return
     turn, shares = int(os.environ.get("GUARD_TEST_TURN", "0")), int(os.environ.get("GUARD_TEST_SHARES", "1"))
 
+    @functools.cache
+    def under(path: Path, rooms: tuple[Path, ...]) -> bool:
+        return any(path.is_relative_to(config.rootpath / room) for room in rooms)
+
     def within(item: pytest.Item, rooms: tuple[Path, ...]) -> bool:
-        return any(item.path.is_relative_to(config.rootpath / room) for room in rooms)
+        return under(item.path, rooms)
 
     left_out = {item for item in items if within(item, FIGURES) or (turn and within(item, ONCE))}
     tests: dict[str, dict[str, pytest.Item]] = defaultdict(dict)
@@ -81,5 +91,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         vendors = sorted(of_vendors)
         chosen = vendors[(number // shares + turn) % len(vendors)] if number % shares == turn % shares else None
         left_out |= {item for vendor, item in of_vendors.items() if vendor != chosen}
+    shared = [item for item in items if item not in left_out and within(item, SHARED)]
+    shared.sort(key=lambda item: item.nodeid)
+    left_out |= {item for number, item in enumerate(shared) if number % shares != turn % shares}
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=list(left_out))

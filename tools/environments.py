@@ -164,13 +164,13 @@ def demo(vendor: str) -> Path:
     return make(name, interpreters()[0], [*gunicorn, *drivers], mariadb=vendor == "mariadb")
 
 
-def test(interpreter: Interpreter, *, mariadb: bool) -> Path:
-    """The interpreter of a test environment: everything that lint, types, docs and tests need."""
+def test(interpreter: Interpreter, *, mariadb: bool, lint: bool) -> Path:
+    """The interpreter of a test environment: everything that tests need, and with `lint` ruff, mypy and the docs."""
     extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
     return make(
         f".venv-test-3.{interpreter.minor}",
         interpreter,
-        [*groups("test", "lint", "docs"), *extras["postgres"]],
+        [*groups("test", *(("lint", "docs") if lint else ())), *extras["postgres"]],
         mariadb=mariadb,
     )
 
@@ -201,7 +201,7 @@ def main() -> int:
             case ["demo", vendor]:
                 python = demo(vendor)
             case ["test"]:
-                python = test(interpreters()[0], mariadb=listens("mariadb"))
+                python = test(interpreters()[0], mariadb=listens("mariadb"), lint=True)
             case ["histories", project]:
                 python = histories(project)
             case _:

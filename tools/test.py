@@ -11,7 +11,8 @@ GUARD_TEST_PYTHONS="3.11 3.13"            other Pythons than 3.11 and the newest
 GUARD_TEST_WORKERS=4                      how many tests run at a time; most of them wait for processes and servers
 GUARD_TEST_BREADTH=newest                 how widely tests of whole processes and deploys run. "newest": on every
                                           database with the newest Python, on one, in turn, with the other; "all": on
-                                          every one with each; else each test once, Pythons and databases in turn
+                                          every one with each; else each test once, Pythons and databases in turn,
+                                          and shorter tests of databases on every one, with one Python each
 GUARD_TEST_HELD=1                         every case of the matrix under STRATEGY = "hold", too, and not only a few
 GUARD_BENCH_BEATS=180000                  beats of a fleet of 10,000 that are measured: an hour's worth
 PYTEST_ARGS                               further arguments for pytest
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -60,11 +61,47 @@ def can_mount() -> bool:
     return mounted
 
 
-def run(python: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
+def prepared(interpreter: Interpreter, *, mariadb: bool, lint: bool) -> Path:
+    """The interpreter of its environment, with all that the tests import compiled."""
+    python = test(interpreter, mariadb=mariadb, lint=lint)
+    # Hundreds of processes import it, and none of them writes bytecode.
+    subprocess.run([python, "-m", "compileall", "-q", "guard", "sampleapp", "tests"], cwd=ROOT, check=True)
+    # What pytest rewrites: else each of its workers rewrites all of it. Its problems are told by the tests' own run.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(
+        [python, "-m", "pytest", "-q", "--collect-only"],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return python
+
+
+def heading(python: Path, arguments: Sequence[str]) -> str:
+    """What is about to be run."""
+    return f"\n$ {' '.join(arguments)}   ({python.parents[1].name})"
+
+
+def run(python: Path, *arguments: str, environ: Mapping[str, str]) -> str:
     """Run a module of the environment; what went wrong, or nothing."""
-    say(f"\n$ {' '.join(arguments)}   ({python.parents[1].name})")
-    code = subprocess.run([python, "-m", *arguments], cwd=ROOT, env=os.environ | dict(environ or {})).returncode
+    say(heading(python, arguments))
+    code = subprocess.run([python, "-m", *arguments], cwd=ROOT, env=os.environ | dict(environ)).returncode
     return f"{arguments[0]} exited {code}" if code else ""
+
+
+def check(python: Path) -> tuple[str, list[str]]:
+    """Run ruff, mypy and the docs, silently; what they printed, and what went wrong."""
+    printed: list[str] = []
+    problems: list[str] = []
+    for arguments in (("ruff", "check"), ("ruff", "format", "--check"), ("mypy",), ("tools.docs",)):
+        ended = subprocess.run(
+            [python, "-m", *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        printed.append(f"{heading(python, arguments)}\n{ended.stdout.rstrip()}")
+        if ended.returncode:
+            problems.append(f"{arguments[0]} exited {ended.returncode}")
+    return "\n".join(printed), problems
 
 
 def startable(program: str) -> bool:
@@ -99,8 +136,12 @@ def main() -> int:
             notes.append(f"{VENDORS[vendor]}: no server of its own to restart and to fill up (Debian: {package})")
     if not can_mount():
         notes.append("no tmpfs can be mounted here: no disk of a database server is full (it takes root)")
+    newest = max((interpreter.minor for interpreter in pythons), default=0)
     with ThreadPoolExecutor() as pool:
-        environments = [pool.submit(test, interpreter, mariadb="mariadb" not in absent) for interpreter in pythons]
+        environments = [
+            pool.submit(prepared, interpreter, mariadb="mariadb" not in absent, lint=interpreter.minor == newest)
+            for interpreter in pythons
+        ]
     made: list[tuple[Interpreter, str, Path]] = []
     for interpreter, environment in zip(pythons, environments, strict=True):
         name = f"Python 3.{interpreter.minor}, Django {interpreter.django}"
@@ -114,33 +155,33 @@ def main() -> int:
             if subprocess.run([python, "-c", f"import {DRIVERS[vendor]}"], stderr=subprocess.DEVNULL).returncode:
                 (failures if require else notes).append(f"{name}: no driver for {VENDORS[vendor]}")
     breadth = os.environ.get("GUARD_TEST_BREADTH", "")
-    newest = max((interpreter.minor for interpreter, _, _ in made), default=0)
-    # Turns are counted from the newest, which runs last.
-    for turn, (interpreter, name, python) in reversed([*enumerate(reversed(made))]):
-        commands: list[tuple[str, ...]] = []
-        environ: dict[str, str] = {}
-        newest_one = interpreter.minor == newest
-        if newest_one:
-            commands += [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",), ("tools.docs",)]
-        if breadth != "all" and not (newest_one and breadth == "newest"):
-            shares = 1 if breadth == "newest" else len(made)
-            environ = {
-                "GUARD_TEST_BREADTH": "one",
-                "GUARD_TEST_TURN": str(turn),
-                "GUARD_TEST_SHARES": str(shares),
-            }
-            notes.append(
-                f"{name}: long tests on more than one database"
-                + (" and with more than one Python" if shares > 1 else "")
-                + " (GUARD_TEST_BREADTH=all: on all)"
-            )
-        # Hundreds of processes import it, and none of them writes bytecode.
-        commands.append(("compileall", "-q", "guard", "sampleapp", "tests"))
-        workers = os.environ.get("GUARD_TEST_WORKERS", "4")
-        commands.append(("pytest", "-q", "-n", workers, *shlex.split(os.environ.get("PYTEST_ARGS", ""))))
-        for arguments in commands:
+    with ThreadPoolExecutor(1) as pool:
+        # Beside the tests, of which some wait.
+        checked = [pool.submit(check, python) for interpreter, _, python in made if interpreter.minor == newest]
+        # Turns are counted from the newest, which runs last.
+        for turn, (interpreter, name, python) in reversed([*enumerate(reversed(made))]):
+            environ: dict[str, str] = {}
+            if breadth != "all" and not (interpreter.minor == newest and breadth == "newest"):
+                shares = 1 if breadth == "newest" else len(made)
+                environ = {
+                    "GUARD_TEST_BREADTH": "one",
+                    "GUARD_TEST_TURN": str(turn),
+                    "GUARD_TEST_SHARES": str(shares),
+                }
+                notes.append(
+                    f"{name}: long tests on more than one database"
+                    + (" and with more than one Python" if shares > 1 else "")
+                    + " (GUARD_TEST_BREADTH=all: on all)"
+                )
+            # Those that are done first take over from the others: tests take a millisecond or half a minute.
+            arguments = ["pytest", "-q", "-n", os.environ.get("GUARD_TEST_WORKERS", "4"), "--dist", "worksteal"]
+            arguments += shlex.split(os.environ.get("PYTEST_ARGS", ""))
             if problem := run(python, *arguments, environ=environ):
                 failures.append(f"{name}: {problem}")
+        for each in checked:
+            printed, problems = each.result()
+            say(printed)
+            failures += problems
     say("")
     say(
         f"{len(pythons)} environments in {time.monotonic() - began:.0f} s: "
