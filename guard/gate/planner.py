@@ -466,10 +466,13 @@ class Planner:
     def _clear_while_stopped(self, found: verdict.Evidence) -> bool:
         """Whether the whole fleet is stopped, so that what would wait beside it can run: a maintenance window.
 
-        A fleet that has been replaced is not stopped: then what only a running one can show is asked.
+        A fleet that has been replaced is not stopped: then what only a running one can show is asked. Nor is one that
+        has fallen silent: whoever has not said that it is gone has to be proven gone, whatever time has passed.
         """
-        if any(i.live(found.now) and i.id != found.taker_id for i in found.instances):
-            return False
+        for each in found.instances:
+            gone = each.state is rows.InstanceState.GONE or each.id in found.proven_closed
+            if not gone and each.id != found.taker_id:
+                return False
         return verdict.decide_whole(found, self.policy).clear
 
     def _slate(self, wanted: rows.Step) -> rows.Step:

@@ -104,10 +104,11 @@ PROJECTS = {
     "records": Project(
         (
             *_BASE,
+            "django.contrib.sessions",
+            "django.contrib.sites",
             "auditlog",
             "easyaudit",
             "actstream",
-            "notifications",
             "constance",
             "post_office",
             "django_q",
@@ -118,7 +119,6 @@ PROJECTS = {
             "django-auditlog",
             "django-easy-audit",
             "django-activity-stream",
-            "django-notifications-hq",
             "django-constance",
             "django-post-office",
             "django-q2",
@@ -146,9 +146,24 @@ PROJECTS = {
             "LANGUAGE_CODE": "en",
             "CMS_CONFIRM_VERSION4": True,
             "CMS_TEMPLATES": [("a.html", "a")],
+            "TEMPLATES": [
+                {
+                    "BACKEND": "django.template.backends.django.DjangoTemplates",
+                    "APP_DIRS": True,
+                    "OPTIONS": {
+                        "context_processors": [
+                            "django.contrib.auth.context_processors.auth",
+                            "django.contrib.messages.context_processors.messages",
+                            "django.template.context_processors.request",
+                            "sekizai.context_processors.sekizai",
+                            "cms.context_processors.cms_settings",
+                        ]
+                    },
+                }
+            ],
         },
     ),
-    "helpdesk": Project(
+    "content": Project(
         (
             *_BASE,
             "django.contrib.sites",
@@ -156,9 +171,6 @@ PROJECTS = {
             "django.contrib.humanize",
             "django.contrib.messages",
             "django.contrib.sessions",
-            "bootstrap4form",
-            "helpdesk",
-            "rest_framework",
             "newsletter",
             "sorl.thumbnail",
             "photologue",
@@ -166,7 +178,6 @@ PROJECTS = {
             "organizations",
         ),
         (
-            "django-helpdesk",
             "django-newsletter",
             "sorl-thumbnail",
             "django-photologue",

@@ -173,3 +173,33 @@ def test_it_waits_beside_old_code_and_runs_whole_in_a_maintenance_window(alias: 
         assert not (different := _differences(deploy.schema(), after)), different
     finally:
         deploy.drop()
+
+
+@pytest.mark.parametrize("vendor", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("guard", [{}, {"STRATEGY": "hold"}], ids=["split", "hold"])
+def test_a_fleet_that_was_replaced_or_has_fallen_silent_is_not_stopped(alias: str, guard: dict[str, str]) -> None:
+    waits = KINDS["a check"].migrations[0] if not guard else [m.RemoveField("item", "text")]
+    deploy = Deploy(alias, Case(BASE, [waits]), ROLLBACK_WINDOW=86_400, **guard)
+    ledger = Ledger(deploy.connection)
+    try:
+        deploy.seed()
+        old = deploy.arrive(1, "old")
+        new = deploy.arrive(2, "new")
+        deploy.leave(old)
+        deploy.migrate(2, everything=True)
+        assert deploy.applied() == 1
+        assert "with every instance stopped" in deploy.said
+
+        # Its lease has run out, and LOST_GRACE is over at once here.
+        with deploy.connection.cursor() as cursor:
+            cursor.execute("UPDATE guard_instance SET expires_at = renewed_at - 1")
+        (lost,) = [one for one in ledger.instances() if one.id == new]
+        assert lost.lost(ledger.now())
+        deploy.migrate(2, everything=True)
+        assert deploy.applied() == 1
+
+        deploy.leave(new)
+        deploy.migrate(2, everything=True)
+        assert deploy.applied() == 2
+    finally:
+        deploy.drop()
