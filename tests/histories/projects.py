@@ -183,6 +183,6 @@ PROJECTS = {
             "django-photologue",
             "django-organizations",
         ),
-        {"MEDIA_ROOT": "media", "NEWSLETTER_THUMBNAIL": "sorl-thumbnail"},
+        {"NEWSLETTER_THUMBNAIL": "sorl-thumbnail"},
     ),
 }

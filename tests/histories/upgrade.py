@@ -37,6 +37,7 @@ def configure(project, directory):
             "SITE_ID": 1,
             "ROOT_URLCONF": "tests.histories.projects",
             "STATIC_URL": "/static/",
+            "MEDIA_ROOT": str(directory / "media"),
             "DEFAULT_AUTO_FIELD": "django.db.models.AutoField",
             "INSTALLED_APPS": [*project.apps, "guard"],
             "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(directory / "none")}},
