@@ -61,6 +61,12 @@ def can_mount() -> bool:
     return mounted
 
 
+def can_isolate() -> bool:
+    """Whether a process can be number 1, as in a container."""
+    command = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "true")
+    return shutil.which("unshare") is not None and not subprocess.run(command, stderr=subprocess.DEVNULL).returncode
+
+
 def prepared(interpreter: Interpreter, *, mariadb: bool, lint: bool) -> Path:
     """The interpreter of its environment, with all that the tests import compiled."""
     python = test(interpreter, mariadb=mariadb, lint=lint)
@@ -136,6 +142,8 @@ def main() -> int:
             notes.append(f"{VENDORS[vendor]}: no server of its own to restart and to fill up (Debian: {package})")
     if not can_mount():
         notes.append("no tmpfs can be mounted here: no disk of a database server is full (it takes root)")
+    if not can_isolate():
+        notes.append("no process can have numbers of its own here (unshare): no container restarts with the same ones")
     newest = max((interpreter.minor for interpreter in pythons), default=0)
     with ThreadPoolExecutor() as pool:
         environments = [

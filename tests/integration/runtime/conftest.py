@@ -83,3 +83,9 @@ def site(tmp_path: Path, templates: Templates) -> Iterator[Site]:
 def postgres_site(tmp_path: Path, templates: Templates) -> Iterator[Site]:
     """The same on PostgreSQL."""
     yield from _site("postgres", tmp_path, templates)
+
+
+@pytest.fixture
+def mariadb_site(tmp_path: Path, templates: Templates) -> Iterator[Site]:
+    """The same on MariaDB."""
+    yield from _site("mariadb", tmp_path, templates)

@@ -122,12 +122,12 @@ class Site:
             assert ended.returncode == code, f"{args} exited {ended.returncode}:\n{ended.stdout}"
         return ended.stdout
 
-    def start(self, *args: str) -> Running:
-        """Start python with these arguments."""
+    def start(self, *args: str, within: Sequence[str] = ()) -> Running:
+        """Start python with these arguments, `within` what another command makes for it."""
         log = self.directory / f"{len(self._running)}.log"
         with log.open("w") as out:
             popen = subprocess.Popen(
-                [sys.executable, *args],
+                [*within, sys.executable, *args],
                 cwd=SITE,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,

@@ -23,6 +23,8 @@ def _reads(site: Site) -> int:
 
 
 def test_uvicorns_workers_register_count_and_leave(postgres_site: Site) -> None:
+    # Kept by threads that Django makes for each request: beats must neither ride on one too many nor keep it.
+    postgres_site.changes = {"CONN_MAX_AGE": None}
     postgres_site.slate()
     server = postgres_site.uvicorn("--workers", "2")
     eventually("both workers are registered", lambda: len(postgres_site.live()) == 2)

@@ -6,10 +6,13 @@ import copy
 import dataclasses
 import json
 import os
+import shutil
 import signal
+import subprocess
 import uuid
 
 import pytest
+from django.db import connections
 
 from guard.gate.witnesses import sessions
 from guard.ledger import rows
@@ -132,6 +135,50 @@ def test_a_stranger_is_seen_unless_it_is_known(postgres_site: Site) -> None:
         assert status(asked=False) == ([named], "not asked")
         assert status() == ([named], "not met")
         assert status("Metabase*") == ([], "met")
+
+
+def test_on_mariadb_a_stranger_is_whoever_comes_as_nobody_of_the_fleet_does(mariadb_site: Site) -> None:
+    role = f"bi_{uuid.uuid4().hex[:8]}"
+    _registered(mariadb_site, "manage.py", "tally", "--forever")
+    mariadb_site.slate()
+    mariadb_site.execute(f"CREATE USER {role}@'%'")
+    try:
+        mariadb_site.execute(f"GRANT SELECT ON {mariadb_site.database.name}.* TO {role}@'%'")
+        mariadb_site.changes = {"USER": role}
+        with mariadb_site.registered() as alias:
+            connections[alias].ensure_connection()
+            mariadb_site.changes = {}
+            for allowed, state in (((), "not met"), (("bi_*",), "met")):
+                mariadb_site.guard["WITNESSES"] = {"sessions": allowed}
+                (view,) = json.loads(mariadb_site.run("manage.py", "guard", "status", "--json"))["databases"]
+                (step,) = view["steps"]
+                assert [stranger.partition("@")[0] for stranger in view["strangers"]] == (
+                    [] if allowed else [f"a session of {role}"]
+                )
+                assert next(c["state"] for c in step["conditions"] if c["number"] == 9) == state
+    finally:
+        mariadb_site.execute(f"DROP USER {role}@'%'")
+
+
+#: What gives a process numbers of its own, as a container does: it is number 1 there.
+CONTAINER = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+
+
+# Not skipped where it cannot be had, as `make test` says.
+if shutil.which("unshare") and not subprocess.run([*CONTAINER, "true"], stderr=subprocess.DEVNULL).returncode:
+
+    def test_a_container_that_restarts_with_the_same_host_and_number_is_another_instance(site: Site) -> None:
+        for count in (1, 2):
+            running = site.start("script.py", "--wait", within=CONTAINER)
+            eventually("it is registered", lambda count=count: len(site.live()) == count)
+            running.stop(signal.SIGKILL)
+        first, second = site.instances()
+        assert (first.pid, first.host) == (second.pid, second.host)
+        assert first.pid == 1
+        assert first.id != second.id
+        # What runs as number 1 here is none of them, and proves nothing.
+        site.execute("UPDATE guard_instance SET renewed_at = 1, expires_at = 2")
+        assert not _proofs(site).closed
 
 
 def test_two_copies_of_one_process_become_two_instances(each_site: Site) -> None:
