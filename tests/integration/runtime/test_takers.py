@@ -113,6 +113,10 @@ class Fleet:
         """Who was admitted has its column."""
         assert not self.admitted or self.there(), "taken from under old code that was admitted"
 
+    def counted(self) -> int:
+        """Uses of it that are in the ledger."""
+        return sum(sighting.count for sighting in self.site.sightings())
+
     def step(self) -> rows.Step:
         (step,) = self.ledger.steps()
         return step
@@ -285,6 +289,41 @@ def test_whoever_erases_may_be_stopped_or_killed_at_any_statement(fleet: Fleet, 
             fleet.make_anew()
         fleet.make_anew()
     _tell(fleet, "erasing", told)
+
+
+@pytest.mark.usefixtures("slated")
+def test_whoever_uses_it_may_be_stopped_or_killed_at_any_statement_of_its_life(
+    fleet: Fleet, takers: Callable[[str], str]
+) -> None:
+    told = _faults("STOP", "KILL")
+    for name in told:
+        for at in itertools.count(1):
+            where = f"{name} before {at}"
+            known, counted = {row.id for row in fleet.ledger.instances()}, fleet.counted()
+            answer = takers(f"SIG{name} {at} serve")
+            if answer == "LIVE":
+                assert at > 4, "the fault was not met"
+                break
+            told[name] += 1
+            taken = ordeal.take(fleet.connection) is contract.Outcome.ASIDE
+            mine = [row for row in fleet.ledger.instances() if row.id not in known]
+            assert not taken or all(row.state is rows.InstanceState.GONE for row in mine), where
+            if name == "STOP":
+                assert answer == "stopped"
+                answer = takers("go")
+                # Admitted before it was taken, or not at all.
+                assert answer in ("LIVE", "FAILED") if mine or not taken else answer in ("REFUSED", "FAILED"), where
+            else:
+                assert answer == "ended -9"
+            for row in fleet.ledger.instances():
+                if row.release == "r1" and row.state is not rows.InstanceState.GONE:
+                    # Somebody knows that it has ended.
+                    fleet.ledger.leave(row.id)
+            eventually(where, fleet.taken)
+            # Once, if it could say so.
+            assert fleet.counted() - counted in ((1,) if answer == "LIVE" else (0, 1)), where
+            ordeal.restore(fleet.connection)
+    _tell(fleet, "using", told)
 
 
 def _still_has_it(fleet: Fleet, where: str) -> None:

@@ -1,4 +1,4 @@
-"""Takers of the column, and whoever gives it back, each stopped or killed before one of its statements.
+"""Takers of the column, and whoever gives it back or uses it, each stopped or killed before one of its statements.
 
 Lines "SIGNAL NUMBER WORK" come in; out goes "stopped", and it goes on at the next line; then what became of it, or
 "ended CODE" (negative: by that signal). CUT ends the session in which guard sealed the step, and then stops.
@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+import uuid
 from contextlib import closing
 
 import django
@@ -22,14 +23,16 @@ from django.db.backends.signals import connection_created  # noqa: E402
 from django.db.migrations.executor import MigrationExecutor  # noqa: E402
 
 from guard.gate import contract  # noqa: E402
-from guard.ledger import connecting  # noqa: E402
+from guard.ledger import connecting, rows  # noqa: E402
 from guard.ledger.protocol import ProtocolError  # noqa: E402
 from guard.ledger.store import Conflict  # noqa: E402
 from guard.runtime import watch  # noqa: E402
+from guard.runtime.lease import Identity, Lease  # noqa: E402
 from tests.integration.runtime import ordeal  # noqa: E402
 
+READ = "SELECT old FROM stock_item"
 CHANGES = ("ALTER ", "CREATE ", "DROP ", "INSERT ", "UPDATE ", "DELETE ", "SELECT GET_LOCK")
-RESULTS = [*contract.Outcome.__members__, "RESTORED", "RAN", "HELD", "FAILED"]
+RESULTS = [*contract.Outcome.__members__, "RESTORED", "RAN", "HELD", "FAILED", "LIVE", "REFUSED"]
 
 
 class Fault:
@@ -98,11 +101,25 @@ def migrate(connection):
     return "RAN" if ordeal.WHOLE in executor.recorder.applied_migrations() else "HELD"
 
 
+def serve():
+    """A whole life: what it was told when it registered."""
+    lease = Lease("default", Identity(uuid.uuid4().hex, rows.InstanceKind.SERVER, "web", False, "elsewhere", 1))
+    lease.register()
+    told = lease.state.name
+    eye = watch.eye("default")
+    eye.count(READ, eye.attributor.touches(READ))
+    lease.beat()
+    lease.leave()
+    return told
+
+
 def work(name, at, what):
     # So that nobody waits long for one that was stopped.
     contract.DDL_IDLE = 0.5
     fault = Fault(name, at)
     connection_created.connect(fault.connected)
+    if what == "serve":
+        return serve()
     # As guard's own command, which never registers.
     with watch.quiet(), connecting.private("default") as connection:
         return {"take": take, "erase": erase, "restore": restore, "migrate": migrate}[what](connection)
