@@ -338,12 +338,19 @@ def _settle(session: Session) -> None:
 
 
 def _withdraw_applied(ledger: Ledger) -> None:
-    """Migrations that were held, and have been applied since, wait no more."""
+    """Migrations that were held, and have been applied since, wait no more.
+
+    Nor does a removal that was held, where the migration was faked: it has been relaxed by nobody.
+    """
     applied = evidence.applied_migrations(ledger.connection)
+    ddl = ddl_for(ledger.connection, lambda sql, params: None)
     for step in ledger.steps(rows.StepState.WAITING):
-        if step.kind is rows.StepKind.MIGRATION and applied.intersection(protocol.names(step)):
+        if contract.by_migrate(step) and applied.intersection(protocol.names(step)):
             with contextlib.suppress(Conflict):
-                ledger.save(step, protocol.withdraw(step, ledger.now()))
+                if step.kind in protocol.REMOVING and not slating.is_there(ddl, step):
+                    slating.note_gone(ledger, step)
+                else:
+                    ledger.save(step, protocol.withdraw(step, ledger.now()))
 
 
 def _note_replacements(executor: MigrationExecutor, session: Session) -> None:

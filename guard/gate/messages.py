@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from guard.ledger import rows
 from guard.phases.words import Judgement, Target
+from guard.steps import slating
 
 if TYPE_CHECKING:
     from guard.gate import contract, verdict
@@ -283,6 +284,11 @@ def nulls(judged: Judgement, target: Target, number: int) -> str:
 def differs(judged: Judgement, step: rows.Step) -> str:
     """A new column that has the name of a leftover but is another one."""
     kind = "column" if step.column else "table"
+    if slating.stays(step):
+        return (
+            f"{judged.what}. The name {step.target} is taken by the {kind} that {step.app}.{step.migration} removed, and "
+            "that was left there when its removal was withdrawn; this one is different. Rename or drop the old one."
+        )
     return (
         f"{judged.what}. The name {step.target} is still taken by the {kind} that {step.app}.{step.migration} removed, "
         f"and this one is different. `manage.py migrate` sets the old one aside as soon as nobody uses it."

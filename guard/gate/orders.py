@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from guard import events
 from guard.gate import contract, evidence, messages, targets, verdict
 from guard.ledger import orders, protocol, rows
+from guard.steps import slating
 
 #: Seconds that a time may be away: longer ones are mistyped, or no date.
 _FAR = 10 * 366 * 86_400
@@ -232,7 +233,11 @@ class Desk:
             step = self.gate.restore(step)
         if step.state is not rows.StepState.WAITING:
             raise Refused(f"{step.target} {_OVER.get(step.state, 'is busy')}: there is nothing to withdraw.")
-        self.ledger.save(step, protocol.withdraw(step, self.ledger.now()))
+        after = protocol.withdraw(step, self.ledger.now())
+        if "found" in step.payload:
+            # A later migration may give it back to the models.
+            after = replace(after, payload={**after.payload, slating.STAYS: True})
+        self.ledger.save(step, after)
         self._record("withdraw", step.target, reason, evidence=[f"It was {before}."])
         return Done(step.target, f"{step.target} stays as it is now, and guard will not take it away any more.")
 

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -44,7 +45,7 @@ from guard.ledger.store import Conflict, Ledger
 from guard.phases import defaults, naming, rules
 from guard.phases.plan import MigrationJudgement
 from guard.phases.words import Disposition, Judgement, Phase, Target
-from guard.steps import delete_model, leftover, slating
+from guard.steps import delete_model, leftover, leftovers, slating
 from guard.steps.add_field import KeepDefaultAddField, NamedAgainAddField, ReclaimField
 from guard.steps.alter_field import SteppedAlterField, SteppedRenameField
 from guard.steps.companion import MAKING, Companion, MakeMissing
@@ -158,6 +159,10 @@ class Planner:
         self.known = session.ledger.steps()
         unfinished = (rows.StepState.WAITING, rows.StepState.SEALED, rows.StepState.ASIDE)
         self.steps = [step for step in self.known if step.state in unfinished]
+        #: Leftovers that stay in the database, in no model, because their removal was withdrawn.
+        self._staying = [
+            step for step in self.known if slating.stays(step) and self._is_newest(step) and self._target(step).exists()
+        ]
         #: (table, column) pairs that this plan leaves with something that is kept for old code.
         self._keeping: set[tuple[str, str]] = set()
         #: Ids of steps whose leftovers this plan takes over: what comes after is about the column in use.
@@ -321,13 +326,24 @@ class Planner:
         """Whether it is a leftover that still has its name."""
         return step.kind in protocol.REMOVING and step.state is not rows.StepState.ASIDE
 
+    def _target(self, step: rows.Step) -> leftovers.Leftover:
+        return leftovers.of(ddl_for(self._connection, lambda sql, params: None), step)
+
+    def _is_newest(self, step: rows.Step) -> bool:
+        """Whether no other removal of the same column or table waits, is set aside or came later."""
+        same = [
+            other
+            for other in self.known
+            if (other.kind, other.table, other.column) == (step.kind, step.table, step.column)
+        ]
+        return same[-1] is step and not any(
+            other in self.steps and not other.payload.get(protocol.RECLAIMED) for other in same
+        )
+
     def _met(self, judged: Judgement) -> list[rows.Step]:
         """Leftovers in place that have the names of what the operation makes: of columns, or of tables."""
-        return [
-            step
-            for step in self._pending(judged.makes)
-            if self._in_place(step) and Target(step.table, step.column) in judged.makes
-        ]
+        found = [step for step in self._pending(judged.makes) if self._in_place(step)]
+        return [step for step in (*found, *self._staying) if Target(step.table, step.column) in judged.makes]
 
     def _pending(self, targets: Iterable[Target]) -> list[rows.Step]:
         """Steps on these targets that are not about a whole migration."""
@@ -350,8 +366,31 @@ class Planner:
             app=judgement.app,
             migration=judgement.name,
             replaced_by=self._replaced_by(key),
-            payload={evidence.TAKES: self._takes(judgement)},
+            payload={evidence.TAKES: self._takes(judgement), protocol.TABLES: self._tables(judgement)},
         )
+
+    def _tables(self, judgement: MigrationJudgement) -> list[str]:
+        """The tables that a migration is about; all of its app's, where guard cannot look into what it does."""
+        own = self._tables_of_apps.get(judgement.app, set())
+        found: set[str] = set()
+        for judged in judgement.operations:
+            # What its columns refer to is named as well, and is not what changes.
+            here = {target.table for target in (*judged.takes, *judged.makes)}
+            here |= own.intersection(target.table for target in judged.names)
+            found |= here or (own if judged.disposition in (Disposition.HOLD, Disposition.REFUSE) else set())
+        return sorted(found)
+
+    @cached_property
+    def _tables_of_apps(self) -> dict[str, set[str]]:
+        """The tables of each app's models, before the plan and after it."""
+        after = self.before.clone()
+        for migration in self.migrations.values():
+            after = migration.mutate_state(after, preserve=False)
+        found: dict[str, set[str]] = {}
+        for state in (self.before, after):
+            for key in state.models:
+                found.setdefault(key[0], set()).update(target.table for target in naming.tables(state, key))
+        return found
 
     def _takes(self, judgement: MigrationJudgement) -> list[tuple[str, str]]:
         """What a migration that runs whole takes away, as far as nothing else in it can see to what depends on that."""
@@ -406,7 +445,7 @@ class Planner:
     def _takes_over(self, judged: Judgement, key: Key) -> bool:
         """Whether it adds a column that is there as a leftover: nothing needs to be refused."""
         columns = [target for target in judged.makes if target.column]
-        return any(self._in_place(step) for step in self._pending(columns)) or any(
+        return any(step.column for step in self._met(judged)) or any(
             slating.given_to(self.ledger, target.table, target.column, key) for target in columns
         )
 
@@ -585,6 +624,9 @@ class Planner:
         return ddl.has_row(parent.table, parent.column, value)
 
     def _matches(self, step: rows.Step, app: str, operation: AddField | CreateModel, after: ProjectState) -> bool:
+        if slating.stays(step) and not self._target(step).as_left():
+            # What guard does not look after any more, others may have changed.
+            return False
         # Rendering is costly, so only for what meets a leftover.
         apps = after.clone().apps
         try:
@@ -750,7 +792,9 @@ class Planner:
 
     def _returns(self, judged: Judgement) -> bool:
         """Whether it is about a leftover that this plan takes over, with the indexes and constraints on it."""
-        return any(step.id in self._returning for step in self._pending(judged.names))
+        tables = {target.table for target in judged.names}
+        about = (*self._pending(judged.names), *(step for step in self._staying if step.table in tables))
+        return any(step.id in self._returning for step in about)
 
     @staticmethod
     def _column(operation: AlterField, app: str, after: ProjectState) -> Target | None:
@@ -774,7 +818,7 @@ class Planner:
     def _meets_leftover(self, operation: AddField, column: Target, key: Key, after: ProjectState) -> bool:
         """Whether the column is there as a leftover that the field can take over (or has, and was interrupted)."""
         step = slating.open_step(self.ledger, column.table, column.column)
-        if step is not None:
+        if step is not None and (not slating.stays(step) or step in self._staying):
             return self._matches(step, key[0], operation, after)
         if slating.given_to(self.ledger, column.table, column.column, key) is None:
             return False

@@ -24,6 +24,9 @@ REMOVING = frozenset({StepKind.COLUMN, StepKind.TABLE})
 #: Key of a step's payload: a later migration has taken the name that setting aside (or erasing) freed.
 RECLAIMED = "reclaimed"
 
+#: Key of the payload of a migration that is held whole: the tables that it is about.
+TABLES = "tables"
+
 _TAKEN = frozenset({StepState.SEALED, StepState.ASIDE, StepState.DONE})
 
 
@@ -73,13 +76,20 @@ def same_project(one: str, other: str) -> bool:
 def old_code(footprint: Footprint | None, step: Step) -> bool:
     """Whether a release is old code for the step's migration. A footprint that cannot be read is.
 
-    A release of another project is not: an app of the same name is another one there.
+    It has the migration's app; or it declares a table that the migration is about, which it knows from an app that had
+    another name, or no migrations yet. A release of another project is not: an app of the same name is another one
+    there.
     """
     return footprint is None or (
         not footprint.has_any(names(step))
-        and footprint.has_app(step.app)
         and same_project(footprint.project, step.project)
+        and (footprint.has_app(step.app) or any(map(footprint.declares, _tables(step))))
     )
+
+
+def _tables(step: Step) -> tuple[str, ...]:
+    """The tables that the step's migration is known to be about."""
+    return ((step.table,) if step.table else ()) + tuple(step.payload.get(TABLES, ()))
 
 
 def relies(footprint: Footprint | None, step: Step) -> bool:

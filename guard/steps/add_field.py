@@ -255,10 +255,8 @@ def take_over(
         prepare=lambda value: field.get_db_prep_save(value, connection),
         keep_default=keep_default,
     )
-    after = protocol.withdraw(step, ledger.now())
-    if given_to is not None:
-        after = replace(after, payload={**after.payload, slating.GIVEN_TO: list(given_to)})
-    step = ledger.save(step, after)
+    given_up = {slating.GIVEN_TO: list(given_to)} if given_to is not None else {}
+    step = ledger.save(step, slating.withdrawn(step, ledger.now(), **given_up))
     report.given_back.append((step, given.nulls))
     report.to_validate.append((step.table, step.column))
 

@@ -126,10 +126,8 @@ def give_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, step: row
             target.bring_back()
         step = ledger.save(step, protocol.restore(step, ledger.now()))
     given = leftover_table.give_back(ddl, step)
-    after = protocol.withdraw(step, ledger.now())
-    if given_to:
-        after = replace(after, payload={**after.payload, slating.GIVEN_TO: list(author.migration)})
-    step = ledger.save(step, after)
+    given_up = {slating.GIVEN_TO: list(author.migration)} if given_to else {}
+    step = ledger.save(step, slating.withdrawn(step, ledger.now(), **given_up))
     for other in ledger.steps(rows.StepState.WITHDRAWN):
         if other.payload.get(JOINS) == step.id and leftovers.of(ddl, other).exists():
             again = protocol.reslate(other, ledger.now())

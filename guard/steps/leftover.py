@@ -29,11 +29,17 @@ def declared(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> 
         "unique": field.unique,
         "to": remote,
         "db_default": repr(field.db_default) if field.has_db_default() else None,
+        "collation": getattr(field, "db_collation", None),
+        # The database computes it: a plain column cannot become one, and keeps what it had.
+        "generated": repr(field.deconstruct()[3]) if getattr(field, "generated", False) else None,
     }
 
 
 def matches(payload: Mapping[str, Any], field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> bool:
-    """Whether a field could take the leftover over as it is: same type, uniqueness, parent and database default."""
+    """Whether a field could take the leftover over as it is: same type, uniqueness, parent and database default.
+
+    A column that the database computes is another one.
+    """
     before = payload.get("declared") or {}
     return all(before.get(key) == value for key, value in declared(field, connection).items() if key != "null")
 

@@ -15,6 +15,9 @@ Pair = tuple[str, str]
 #: Key of a step's payload: the migration whose AddField has taken the leftover over, as [app, name].
 GIVEN_TO = "given_to"
 
+#: Key of a step's payload: it was withdrawn, and what it was about stays in the database, in no model.
+STAYS = "stays"
+
 OPEN = (rows.StepState.WAITING, rows.StepState.ASIDE)
 
 
@@ -62,13 +65,32 @@ def keeping(ledger: Ledger, table: str, column: str) -> list[rows.Step]:
 
 
 def open_step(ledger: Ledger, table: str, column: str) -> rows.Step | None:
-    """The removal that waits, or is set aside, of what has (or last had) the column's name; else None."""
+    """The removal that waits, or is set aside, of what has (or last had) the column's name; else None.
+
+    Or the last one, where it was withdrawn and has left its leftover for good.
+    """
+    removals = _removals(ledger, table, column, rows.StepState)
     found = [
         step
-        for step in _removals(ledger, table, column, OPEN)
-        if not step.payload.get(protocol.RECLAIMED) and above(ledger, step) is None
+        for step in removals
+        if step.state in OPEN and not step.payload.get(protocol.RECLAIMED) and above(ledger, step) is None
     ]
-    return found[-1] if found else None
+    if found:
+        return found[-1]
+    return removals[-1] if removals and stays(removals[-1]) else None
+
+
+def stays(step: rows.Step) -> bool:
+    """Whether it was withdrawn, and nothing has become of its leftover as far as the ledger knows."""
+    return step.state is rows.StepState.WITHDRAWN and bool(step.payload.get(STAYS))
+
+
+def withdrawn(step: rows.Step, now: float, **payload: object) -> rows.Step:
+    """The step as it is to be written where its leftover is given back to use."""
+    if stays(step):
+        return with_payload(step, **{STAYS: False}, **payload)
+    after = protocol.withdraw(step, now)
+    return replace(after, payload={**after.payload, **payload})
 
 
 def removal_by(ledger: Ledger, table: str, column: str, migrations: Iterable[Pair]) -> rows.Step | None:
@@ -108,7 +130,9 @@ def is_there(ddl: Ddl, step: rows.Step) -> bool:
 
 
 def note_gone(ledger: Ledger, step: rows.Step) -> rows.Step:
-    """Somebody has dropped by hand what waits or is set aside."""
+    """Somebody has dropped by hand what waits or is set aside, or was withdrawn and left."""
+    if stays(step):
+        return ledger.save(step, with_payload(step, **{STAYS: False}))
     gone = protocol.Found(original=False, aside=False)
     return ledger.save(step, protocol.reconcile(step, gone, ledger.now()))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from django.db import DatabaseError
 
@@ -127,6 +129,69 @@ def test_a_held_migration_that_is_applied_by_another_hand_waits_no_more(
     shop.migrate(stricter)
 
     assert shop.step("shop.0002_note", kind=rows.StepKind.MIGRATION).state is rows.StepState.WITHDRAWN
+
+
+@on_sqlite
+def test_under_hold_a_removal_that_is_faked_waits_no_more(shop: Shop, first: Tree, trees: Trees) -> None:
+    shop.guard["STRATEGY"] = "hold"
+    removed = trees.make(first, without("code", "note"))
+    shop.arrive(first)
+    shop.migrate(removed)
+    assert shop.states() == {"code": "waiting", "note": "waiting"}
+    shop.query("ALTER TABLE shop_product DROP COLUMN note")
+    shop.migrate(removed, "--fake")
+
+    shop.migrate(removed)
+
+    # What its author has dropped, old code must not use; what is there, guard has nothing to do with.
+    assert shop.states() == {"code": "withdrawn", "note": "done"}
+
+
+@pytest.fixture(scope="session")
+def renamed(first: Tree, tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """A release whose app has another name, and the same tables, one of them with a constraint that is new."""
+    path = tmp_path_factory.mktemp("renamed") / "r2"
+    shutil.copytree(first.path, path)
+    (path / "shop").rename(path / "store")
+    models, made = path / "store" / "models.py", path / "store" / "migrations" / "0001_initial.py"
+    supplier, product = models.read_text().split("class Product")
+    models.write_text(
+        f"{supplier.rstrip()}\n\n    class Meta:\n        db_table = 'shop_supplier'\n\n\nclass Product{product}"
+        "\n    class Meta:\n        db_table = 'shop_product'\n"
+        "        constraints = [models.CheckConstraint(condition=models.Q(rank__lt=1000), name='ranked')]\n"
+    )
+    text = made.read_text().replace("shop.supplier", "store.supplier").rstrip()
+    for name in ("Supplier", "Product"):
+        text = text.replace(f"name='{name}',", f"name='{name}', options={{'db_table': 'shop_{name.lower()}'}},")
+    head, operations = text.split("operations = ")
+    made.write_text(
+        f"{head}operations = [migrations.SeparateDatabaseAndState(state_operations={operations.strip()})]\n"
+    )
+    constraint = migration(
+        "0002_ranked",
+        "0001_initial",
+        "migrations.AddConstraint('product', models.CheckConstraint(condition=models.Q(rank__lt=1000), name='ranked'))",
+    )
+    for name, text in constraint.items():
+        (path / "store" / "migrations" / f"{name}.py").write_text(text.replace("'shop'", "'store'"))
+    return Tree("r2", path)
+
+
+@on_sqlite
+def test_a_release_that_knows_the_table_from_an_app_of_another_name_is_waited_for(
+    shop: Shop, first: Tree, renamed: Tree
+) -> None:
+    one, other = shop.arrive(first), shop.arrive(first)
+    shop.apps = ["guard", "store"]
+    shop.migrate(renamed)
+
+    shop.roll(one, renamed)
+    said = shop.migrate(renamed).out
+
+    assert "guard: store.0002_ranked waits and is not applied yet." in said
+    assert "1 instance of release r1 (web) runs without migration store.0002_ranked" in said
+    shop.leave(other)
+    assert "Applying store.0002_ranked... OK" in shop.migrate(renamed).out
 
 
 RENAMING = migration(

@@ -259,6 +259,15 @@ def test_who_relies_on_a_step(footprint: Footprint | None, column: bool, table: 
     assert protocol.relies(footprint, HELD) is default
 
 
+def test_whoever_knows_the_table_from_an_app_of_another_name_is_old_code() -> None:
+    renamed = {"app": "store", "migration": "0002_book"}
+
+    assert protocol.relies(OLD, replace(DEFAULT, **renamed))
+    assert protocol.relies(OLD, replace(HELD, **renamed, payload={protocol.TABLES: ["shop_book"]}))
+    assert not protocol.relies(OLD, replace(HELD, **renamed, payload={protocol.TABLES: ["store_shelf"]}))
+    assert not protocol.relies(replace(OLD, project="other"), replace(DEFAULT, **renamed, project="shop"))
+
+
 def test_names_are_folded_as_databases_fold_them() -> None:
     shouting = Footprint({"SHOP_BOOK": {"ISBN": Column("text", False, False)}}, OLD.migrations)
 
