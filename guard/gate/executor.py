@@ -158,12 +158,15 @@ def _run_plan(
         if config.environment:
             session.ledger.adopt_environment(config.environment)
         fresh = _is_fresh(session.ledger)
-        if fresh or fake:
-            result = run()
-        elif backwards:
-            result = _backwards(run, executor, plan, session, out)
-        else:
-            result = _forwards(run, executor, targets, plan, state, session, out, fake_initial)
+        try:
+            if fresh or fake:
+                result = run()
+            elif backwards:
+                result = _backwards(run, executor, plan, session, out)
+            else:
+                result = _forwards(run, executor, targets, plan, state, session, out, fake_initial)
+        except (Conflict, protocol.ProtocolError) as error:
+            raise CommandError(messages.overtaken(error), returncode=1) from error
         if fresh and not _unapplied(executor):
             session.ledger.end_fresh()
         return result

@@ -286,8 +286,8 @@ def differs(judged: Judgement, step: rows.Step) -> str:
     kind = "column" if step.column else "table"
     if slating.stays(step):
         return (
-            f"{judged.what}. The name {step.target} is taken by the {kind} that {step.app}.{step.migration} removed, and "
-            "that was left there when its removal was withdrawn; this one is different. Rename or drop the old one."
+            f"{judged.what}. The name {step.target} is taken by the {kind} that {step.app}.{step.migration} removed: "
+            "that was withdrawn, so it stays, and this one is different. Rename or drop the old one."
         )
     return (
         f"{judged.what}. The name {step.target} is still taken by the {kind} that {step.app}.{step.migration} removed, "
@@ -357,6 +357,18 @@ def given_back_too_early(step: rows.Step, newer: Sequence[rows.Instance], now: f
 def being_taken(steps: Sequence[rows.Step]) -> str:
     """A step of the migration is sealed by another process."""
     return f"{_list(s.target for s in steps)}: another process is taking it away right now. Try again in a few seconds."
+
+
+def meets_seal(judged: Judgement, step: rows.Step) -> str:
+    """What an operation is about is being changed by another process."""
+    return (
+        f"{judged.what}. Another process is at work on {step.target} right now: run `migrate` again in a few seconds."
+    )
+
+
+def overtaken(error: Exception) -> str:
+    """Another process has written a step that this plan was about to write."""
+    return f"{error} Another process is at work on the same: run `manage.py migrate` again."
 
 
 def cannot_unapply_guard(steps: Sequence[rows.Step]) -> str:

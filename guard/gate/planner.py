@@ -532,6 +532,11 @@ class Planner:
         reasons = []
         for operation, judged in zip(migration.operations, judgement.operations, strict=True):
             reasons += [
+                messages.meets_seal(judged, step)
+                for step in self._pending((*judged.takes, *judged.makes, *judged.names))
+                if step.state is rows.StepState.SEALED
+            ]
+            reasons += [
                 messages.chained(judged, step)
                 for step in self._pending(judged.names)
                 # What is kept for old code is kept through alterations, and minds a new name alone.

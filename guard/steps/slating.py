@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from guard.ledger import protocol, rows
-from guard.ledger.store import Ledger
+from guard.ledger.store import Conflict, Ledger
 from guard.steps import leftovers
 from guard.steps.ddl import Ddl
 
@@ -56,12 +56,18 @@ def _removals(ledger: Ledger, table: str, column: str, states: Iterable[rows.Ste
 
 
 def keeping(ledger: Ledger, table: str, column: str) -> list[rows.Step]:
-    """Steps that wait to take from the column what the expand step keeps for old code: its default, or NULL."""
-    return [
+    """Steps that wait to take from the column what the expand step keeps for old code: its default, or NULL.
+
+    Raises Conflict where one of them is being taken: it would change the column after whoever asks.
+    """
+    found = [
         step
-        for step in ledger.steps(rows.StepState.WAITING)
+        for step in ledger.steps(rows.StepState.WAITING, rows.StepState.SEALED)
         if step.kind in (rows.StepKind.DEFAULT, rows.StepKind.NULLABLE) and (step.table, step.column) == (table, column)
     ]
+    if any(step.state is rows.StepState.SEALED for step in found):
+        raise Conflict(f"What is kept for old code in {table}.{column} is being taken right now.")
+    return found
 
 
 def open_step(ledger: Ledger, table: str, column: str) -> rows.Step | None:

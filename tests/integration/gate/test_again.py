@@ -56,7 +56,7 @@ def test_another_column_of_the_name_waits_until_what_was_withdrawn_is_out_of_the
 
     said = shop.migrate(again, code=3).out
 
-    assert "was left there when its removal was withdrawn; this one is different. Rename or drop the old one." in said
+    assert "that was withdrawn, so it stays, and this one is different. Rename or drop the old one." in said
     assert shop.query("SELECT code FROM shop_product ORDER BY id") == [("c1",), ("c2",)]
     shop.query("ALTER TABLE shop_product RENAME COLUMN code TO was_code")
     shop.migrate(again)

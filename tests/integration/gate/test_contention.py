@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import pytest
 
 from guard.gate.witnesses import sealer
-from guard.ledger import rows
+from guard.ledger import protocol, rows
 from sampleapp.stage.processes import until
-from tests.integration.gate.fixtures import FIRST, on_sqlite, without
+from tests.integration.gate.fixtures import FIRST, adding, on_sqlite, without
 from tests.integration.gate.harness import Running, Shop, Tree, Trees, connect, migration
 
 
@@ -174,9 +174,11 @@ def _holder(shop: Shop) -> str:
     return f"{held}: SELECT count" if shop.vendor == "postgres" else held
 
 
-def _sealed(shop: Shop, target: str, signature: str, age: float) -> rows.Step:
+def _sealed(
+    shop: Shop, target: str, signature: str, age: float, *, kind: rows.StepKind = rows.StepKind.COLUMN
+) -> rows.Step:
     """As a taker leaves it that got no further."""
-    step = shop.step(target)
+    step = shop.step(target, kind=kind)
     with shop.ledger() as ledger:
         now = ledger.now()
         return ledger.save(
@@ -190,6 +192,27 @@ def _sealed(shop: Shop, target: str, signature: str, age: float) -> rows.Step:
                 version=step.version + 1,
             ),
         )
+
+
+def test_a_column_is_not_removed_while_what_is_kept_in_it_is_being_taken(shop: Shop, first: Tree, trees: Trees) -> None:
+    weighed = trees.make(first, adding("weight = models.IntegerField(default=7)"))
+    gone = trees.make(weighed, FIRST)
+    shop.arrive(first)
+    shop.migrate(weighed)
+    with connect(shop.database) as taker:
+        # Its taker would drop the default, or forbid NULL, after the removal has relaxed the column by it.
+        signature = sealer.sign(taker, uuid.uuid4().hex)
+        sealed = _sealed(shop, "shop_product.weight", signature, 0.0, kind=rows.StepKind.DEFAULT)
+
+        said = shop.migrate(gone).out
+
+        assert "Another process is at work on shop_product.weight right now" in said
+        assert shop.recorded() == set(weighed.migrations())
+    with shop.ledger() as ledger:
+        ledger.save(sealed, protocol.reopen(sealed, "token", ledger.now()))
+    shop.migrate(gone)
+    assert shop.states() == {"weight": "waiting"}
+    shop.insert(name="new", enabled=True, code="c", slug="s", note=None, rank=1, supplier_id=1, backup_id=None)
 
 
 def test_a_living_seal_is_respected_and_one_that_is_left_behind_is_settled(
