@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import DataError, IntegrityError, OperationalError
+from django.db.utils import OperationalError
 
 from guard import conf, events
 from guard.gate import evidence, verdict
@@ -662,12 +662,12 @@ class Contractor:
             return Attempt(step, Outcome.READY, decided, self._applied_by(step))
         try:
             return self.take(step)
-        except OperationalError as error:
+        except DatabaseError as error:
             if is_lock_timeout(error):
                 return Attempt(step, Outcome.LOCKED, detail=first_line(error))
-            raise
-        except (IntegrityError, DataError) as error:
-            # The column cannot hold its default: other steps can be taken all the same.
+            if not self.connection.is_usable():
+                raise
+            # The column cannot hold its default, or a trigger forbids it: other steps can be taken all the same.
             return Attempt(step, Outcome.FAILED, detail=first_line(error))
 
     def _applied_by(self, step: rows.Step) -> str:

@@ -158,6 +158,10 @@ def _run_plan(
         if config.environment:
             session.ledger.adopt_environment(config.environment)
         fresh = _is_fresh(session.ledger)
+        if fresh and (fake or (fake_initial and _finds_tables(executor, plan, state))):
+            # There was no history of it yet, but there is a database, and code that uses it.
+            session.ledger.end_fresh()
+            fresh = False
         try:
             if fresh or fake:
                 result = run()
@@ -306,6 +310,11 @@ def _without_those_there(
         else:
             left.append(migration)
     return state, left, found
+
+
+def _finds_tables(executor: MigrationExecutor, plan: Plan, state: ProjectState | None) -> bool:
+    before = state if state is not None else _project_state(executor, applied=True)
+    return bool(_without_those_there(executor, before, [migration for migration, _ in plan])[2])
 
 
 def _run_with(session: Session, executor: MigrationExecutor, run: Callable[[], ProjectState]) -> ProjectState:

@@ -123,6 +123,24 @@ def test_a_new_database_is_fresh_until_all_is_applied_or_somebody_registers(
     assert empty_shop.states() == {"code": "waiting", "supplier_id": "waiting"}
 
 
+@on_sqlite
+@pytest.mark.parametrize("first_said", [[], ["shop", "0001", "--fake"]], ids=["--fake-initial", "--fake"])
+def test_a_database_from_before_there_were_migrations_is_no_new_one(
+    empty_shop: Shop, first: Tree, second: Tree, first_said: list[str]
+) -> None:
+    shop = empty_shop
+    shop.apps = ["shop"]
+    shop.migrate(first)
+    shop.query("DROP TABLE django_migrations")
+    shop.apps = ["guard", "shop"]
+    if first_said:
+        shop.migrate(second, *first_said)
+
+    shop.migrate(second, *([] if first_said else ["--fake-initial"]))
+
+    assert shop.states() == {"code": "waiting", "supplier_id": "waiting"}
+
+
 def test_the_deploy_that_installs_guard_may_carry_a_removal(empty_shop: Shop, first: Tree, second: Tree) -> None:
     shop = empty_shop
     shop.apps = ["shop"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sampleapp.stage.processes import until
-from tests.integration.gate.fixtures import FIRST
+from tests.integration.gate.fixtures import FIRST, without
 from tests.integration.gate.harness import Running, Shop, Tree, Trees, connect
 
 STRICT = FIRST.replace("models.TextField(null=True)", "models.TextField(default='none')")
@@ -57,3 +57,31 @@ def test_given_up_for_a_lock_nothing_of_it_stays(shop: Shop, first: Tree, strict
         taking.wait().ok()
     assert shop.facts("note") != before
     assert checks(shop) == []
+
+
+_FROZEN = {
+    "postgres": (
+        "CREATE FUNCTION frozen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'frozen'; END $$",
+        "CREATE TRIGGER frozen BEFORE UPDATE ON shop_product FOR EACH ROW EXECUTE FUNCTION frozen()",
+    ),
+    "mariadb": (
+        "CREATE TRIGGER frozen BEFORE UPDATE ON shop_product FOR EACH ROW "
+        "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'frozen'",
+    ),
+}
+
+
+@pytest.mark.parametrize("vendor", list(_FROZEN), indirect=True)
+def test_what_a_trigger_forbids_to_fill_does_not_keep_other_steps(shop: Shop, first: Tree, trees: Trees) -> None:
+    strict = trees.make(first, without("backup", models=STRICT))
+    shop.deploy(first, strict)
+    shop.insert(name="n", enabled=True, code="c", slug="n", note=None, rank=1, supplier_id=1, backup_id=None)
+    for sql in _FROZEN[shop.vendor]:
+        shop.query(sql)
+
+    done = shop.contract(strict, "--json", code=1)
+
+    outcomes = {step["target"]: (step["outcome"], step["detail"]) for step in done.json["steps"]}
+    assert outcomes["shop_product.backup_id"][0] == "set aside"
+    assert outcomes["shop_product.note"][0] == "failed"
+    assert "frozen" in outcomes["shop_product.note"][1]
