@@ -214,7 +214,7 @@ def test_a_withdrawn_step_leaves_its_column(table: Place) -> None:
         assert gone.target == "shop_item.old"
         assert at.gate.ddl.facts("shop_item", "old") is not None
         assert at.gate.due() == ()
-        with pytest.raises(Refused, match="withdrawn"):
+        with pytest.raises(Refused, match="given up already"):
             at.withdraw("shop_item.old", reason="twice")
 
 
