@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import django
@@ -33,6 +34,15 @@ ONCE = (
     Path("tests/integration/runtime/test_soak.py"),
     Path("tests/acceptance/test_pgbouncer.py"),
     Path("tests/docs"),
+)
+#: What takes longest, each of its tests from ten seconds to a minute.
+LONGEST = (
+    Path("tests/integration/runtime/test_soak.py"),
+    Path("tests/histories"),
+    Path("tests/acceptance/test_pgbouncer.py"),
+    Path("tests/integration/runtime/test_faults.py"),
+    Path("tests/integration/runtime/test_takers.py"),
+    Path("tests/docs/test_examples.py"),
 )
 #: What prints figures and judges nothing by them.
 FIGURES = (Path("tests/benchmarks"),)
@@ -63,23 +73,35 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    @functools.cache
+    def under(path: Path, room: Path) -> bool:
+        return path.is_relative_to(config.rootpath / room)
+
+    def within(item: pytest.Item, rooms: Sequence[Path]) -> bool:
+        return any(under(item.path, room) for room in rooms)
+
+    if os.environ.get("GUARD_TEST_BREADTH") == "one":
+        left_out = _left_out(items, within)
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=list(left_out))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = _longest_first(items, workers, within)
+
+
+def pytest_collection_finish() -> None:
+    # It stays to the end: no collection of garbage need look at it again.
+    gc.freeze()
+
+
+def _left_out(items: Sequence[pytest.Item], within: Callable[[pytest.Item, Sequence[Path]], bool]) -> set[pytest.Item]:
     """With GUARD_TEST_BREADTH=one, a long test runs on one of its databases: each takes the next one.
 
     Benchmarks are left to `make bench` then. GUARD_TEST_TURN, a number, says which database comes first; with any but
     0, what says the same with each Python is left out. With GUARD_TEST_SHARES=n, each long test, and each shorter one
     with each of its databases, runs in one turn of n.
     """
-    if os.environ.get("GUARD_TEST_BREADTH") != "one":
-        return
     turn, shares = int(os.environ.get("GUARD_TEST_TURN", "0")), int(os.environ.get("GUARD_TEST_SHARES", "1"))
-
-    @functools.cache
-    def under(path: Path, rooms: tuple[Path, ...]) -> bool:
-        return any(path.is_relative_to(config.rootpath / room) for room in rooms)
-
-    def within(item: pytest.Item, rooms: tuple[Path, ...]) -> bool:
-        return under(item.path, rooms)
-
     left_out = {item for item in items if within(item, FIGURES) or (turn and within(item, ONCE))}
     tests: dict[str, dict[str, pytest.Item]] = defaultdict(dict)
     for item in items:
@@ -93,6 +115,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out |= {item for vendor, item in of_vendors.items() if vendor != chosen}
     shared = [item for item in items if item not in left_out and within(item, SHARED)]
     shared.sort(key=lambda item: item.nodeid)
-    left_out |= {item for number, item in enumerate(shared) if number % shares != turn % shares}
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=list(left_out))
+    return left_out | {item for number, item in enumerate(shared) if number % shares != turn % shares}
+
+
+def _longest_first(
+    items: Sequence[pytest.Item], workers: int, within: Callable[[pytest.Item, Sequence[Path]], bool]
+) -> list[pytest.Item]:
+    """The tests in an order in which no worker begins with what takes longest when the others are done.
+
+    Each is given a part of the list, in order, and takes over from the end of another one's when it is done with it.
+    """
+    longest = [item for room in LONGEST for item in items if within(item, [room])]
+    others = [item for item in items if not within(item, LONGEST)]
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        size = (len(items) - len(ordered)) // (workers - worker)
+        begins = longest[worker::workers]
+        ordered += begins
+        ordered += others[: max(0, size - len(begins))]
+        del others[: max(0, size - len(begins))]
+    return ordered + others

@@ -5,6 +5,7 @@ Importing Django and the drivers takes longer than most commands; a fork has the
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -49,6 +50,9 @@ def serve(path: str) -> None:
             # The MySQL backend, without its driver.
             if type(error).__name__ != "ImproperlyConfigured":
                 raise
+    # Children neither collect it nor, by counting, copy its pages.
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
