@@ -403,7 +403,9 @@ def _apply_migration(
         if held is None:
             after = wrapped(state, stand_in, **options)
         else:
-            after = _run_whole(session, held, lambda: wrapped(state, stand_in, **options))
+            still = _StillSealed()
+            stand_in = with_operations(stand_in, [*stand_in.operations, still])
+            after = _run_whole(session, held, still, lambda: wrapped(state, stand_in, **options))
         if session.report.unfilled:
             _fill(session, _Out(executor))
         return after
@@ -461,7 +463,31 @@ def without_cascade(connection: BaseDatabaseWrapper) -> Iterator[None]:
         del connection.SchemaEditorClass
 
 
-def _run_whole(session: Session, held: rows.Step, run: Callable[[], ProjectState]) -> ProjectState:
+class _StillSealed(Operation):
+    """The last of a migration that runs whole: in its own transaction, the seal is looked at again.
+
+    Behind a pooler, no session proves that this process goes on: its seal may have been taken for one that was left
+    behind. Only PostgreSQL can undo by then; SQLite's seals are known by their process, and MariaDB has committed.
+    """
+
+    def __init__(self) -> None:
+        self.sealed: rows.Step | None = None
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Nothing changes."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        connection, sealed = schema_editor.connection, self.sealed
+        if sealed is None or connection.vendor != "postgresql" or not schema_editor.atomic_migration:
+            return
+        now = Ledger(connection).step(sealed.id, lock=True)
+        if now is None or now.token != sealed.token:
+            raise CommandError(messages.seal_lost(sealed), returncode=EXIT_HELD)
+
+
+def _run_whole(session: Session, held: rows.Step, still: _StillSealed, run: Callable[[], ProjectState]) -> ProjectState:
     """The gate before a held migration whose verdict is clear: asked again, sealed, run, done."""
     connection = session.ledger.connection
     with contract.contractor(connection.alias, session.config) as gate:
@@ -470,6 +496,7 @@ def _run_whole(session: Session, held: rows.Step, run: Callable[[], ProjectState
             sealed, token = gate.seal_migration(held, connection, unsafe=unsafe)
         except (contract.Blocked, Conflict, DatabaseError) as error:
             raise CommandError(messages.not_any_more(held, error), returncode=EXIT_HELD) from error
+        still.sealed = sealed
         ran = recording.Transcript()
         started = time.monotonic()
         try:

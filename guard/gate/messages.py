@@ -400,6 +400,14 @@ def not_any_more(step: rows.Step, error: Exception) -> str:
     )
 
 
+def seal_lost(step: rows.Step) -> str:
+    """A migration that ran while its seal was taken for one that had been left behind."""
+    return (
+        f"{step.target} was undone at its end: while it ran, its process was taken for one that had ended, and old "
+        "code may have come back. What came before it is applied; run `manage.py migrate` again later."
+    )
+
+
 def restore_first(judgement: MigrationJudgement, judged: Judgement, step: rows.Step) -> str:
     """A column that is added again while it is set aside, and that old code could not insert without."""
     return (

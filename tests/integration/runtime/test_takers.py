@@ -357,12 +357,14 @@ def test_a_migration_that_runs_whole_may_be_stopped_before_any_of_its_statements
     def has_run() -> bool:
         return "old" not in site.database.columns("stock_item")
 
-    told = _faults("STOP", *([] if site.database.vendor == "sqlite" else ["CUT"]))
+    vendor = site.database.vendor
+    # MariaDB could not undo what was done by somebody who is taken for gone.
+    told = _faults("STOP", *([] if vendor == "sqlite" else ["CUT"]), *(["MISTAKEN"] if vendor == "postgres" else []))
     sealed = 0
     for name in told:
         # There is nothing to cut before it is sealed.
         for at in itertools.count(1 if name == "STOP" else sealed):
-            answer = takers(f"{'SIG' if name == 'STOP' else ''}{name} {at} migrate")
+            answer = takers(f"{name if name == 'CUT' else 'SIGSTOP'} {at} migrate")
             if answer == "RAN":
                 assert told[name] > 3, "the fault was not met"
                 _unapply(fleet)
@@ -373,6 +375,10 @@ def test_a_migration_that_runs_whole_may_be_stopped_before_any_of_its_statements
             if not sealed and fleet.step().state is rows.StepState.SEALED:
                 sealed = at
             fleet.arrive()
+            if name == "MISTAKEN":
+                # As behind a pooler, which has ended the session by which it was known.
+                with contextlib.suppress(DatabaseError), fleet.ledger.transaction(lock_wait=0.1):
+                    fleet.ledger.update("step", {"sealer": "1 1"}, "sealer <> ''", [])
             # Who comes by settles what was left behind; here nothing was.
             with contextlib.suppress(DatabaseError):
                 ordeal.look(fleet.connection)
