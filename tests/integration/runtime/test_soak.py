@@ -390,7 +390,8 @@ class Soak:
         worker.carefully(other.leave)
 
     def forgotten(self, worker: Worker) -> None:
-        """A failover, or a restore, has lost its row."""
+        """A failover, or a restore, has lost its row, with all that was written after it: here, nothing was."""
+        worker.settled()
         self.site.execute(f"DELETE FROM guard_instance WHERE id = '{worker.lease.identity.id}'")
         worker.request()
         worker.settled()
