@@ -67,7 +67,7 @@ def _models(alias: str) -> Iterator[type[models.Model]]:
     aliases = companions(alias)
     for model in apps.get_models(include_auto_created=True):
         options = model._meta
-        if not options.proxy and not options.swapped and _is_there(model, aliases):
+        if not options.proxy and not options.swapped and (_is_there(model, aliases) or _is_used(model, aliases)):
             yield model
 
 
@@ -75,15 +75,28 @@ def _is_there(model: type[models.Model], aliases: Iterable[str]) -> bool:
     return any(router.allow_migrate_model(alias, model) for alias in aliases)
 
 
+def _is_used(model: type[models.Model], aliases: Iterable[str]) -> bool:
+    """Whether a model that this project migrates nowhere is read or written there: another one makes its table."""
+    if _is_there(model, connections):
+        return False
+    try:
+        used = {router.db_for_read(model), router.db_for_write(model)}
+    except Exception:
+        # A router that answers only within a request. Use that is not there blocks; use that is overlooked breaks.
+        return True
+    return not used.isdisjoint(aliases)
+
+
 def unmanaged_columns(alias: str) -> frozenset[tuple[str, str]]:
-    """(table, column) that only models declare which Django does not manage.
+    """(table, column) that only models declare which Django does not manage, or routers let nobody migrate.
 
     They are evidence of use, but nobody's missing migration.
     """
     managed: set[tuple[str, str]] = set()
     unmanaged: set[tuple[str, str]] = set()
+    aliases = companions(alias)
     for model in _models(alias):
-        columns = managed if model._meta.managed else unmanaged
+        columns = managed if model._meta.managed and _is_there(model, aliases) else unmanaged
         columns.update((model._meta.db_table, f.column) for f in model._meta.local_concrete_fields if f.column)
     return frozenset(unmanaged - managed)
 
@@ -101,7 +114,8 @@ def automatic_keys(alias: str) -> frozenset[tuple[str, str]]:
 def elsewhere(alias: str) -> frozenset[str]:
     """Tables that are declared for other aliases of the same database alone, which may look at another schema."""
     tables = {model._meta.db_table for model in _models(alias)}
-    return frozenset(tables - {model._meta.db_table for model in _models(alias) if _is_there(model, (alias,))})
+    here = {m._meta.db_table for m in _models(alias) if _is_there(m, (alias,)) or _is_used(m, (alias,))}
+    return frozenset(tables - here)
 
 
 def _tables(alias: str) -> dict[str, dict[str, Column]]:

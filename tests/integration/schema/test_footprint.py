@@ -54,6 +54,18 @@ def test_what_only_unmanaged_models_declare_is_told_apart(report: dict[str, Any]
     ]
 
 
+@pytest.mark.parametrize(("router", "declares"), [("Router", True), ("Puzzled", True), ("Elsewhere", False)])
+def test_tables_that_another_project_migrates_are_declared_where_they_are_used(
+    report: dict[str, Any], project: Project, router: str, declares: bool
+) -> None:
+    found = project.report(ROUTERS=f'["theirs.{router}"]')
+
+    # Their removal by that other project is what this evidence is for; that they are missing is not this one's to mend.
+    assert ("kinds_box" in found["tables"]) is declares
+    assert (["kinds_box", "width"] in found["unmanaged"]) is declares
+    assert found["tables"]["django_content_type"] == report["tables"]["django_content_type"]
+
+
 def test_migrations_are_those_that_django_would_load_squashes_expanded(report: dict[str, Any]) -> None:
     found = report
     own = [name for app, name in found["migrations"] if app == "history"]

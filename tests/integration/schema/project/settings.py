@@ -17,6 +17,7 @@ INSTALLED_APPS = [
     "guard",
 ]
 DATABASES = json.loads(os.environ["DATABASES"])
+DATABASE_ROUTERS = json.loads(os.environ.get("ROUTERS", "[]"))
 MIGRATION_MODULES = {"switched_off": None, "moved": "elsewhere.moved_migrations"}
 KINDS_SWAPPED_MODEL = "kinds.Replacement"
 GUARD = {"MODE": "off"}
