@@ -771,6 +771,35 @@ class Contractor:
                 self.ledger.save(again, slating.with_payload(again, left=now.to_json(), **{REOPENING: False}))
             self.note("reopen", step.target, migration=f"{step.app}.{step.migration}", sql=self._said)
 
+    def put_defaults_back(self) -> None:
+        """Old code that has come back, or is about to, inserts without the columns whose kept defaults have gone."""
+        fleet = evidence.read_fleet(self.ledger)
+        users = [fleet.footprints.get(instance.digest) for instance in fleet.instances if instance.live(fleet.now)]
+        for step in self.ledger.steps(rows.StepState.DONE):
+            if step.kind is not rows.StepKind.DEFAULT or not any(
+                protocol.relies(footprint, step) for footprint in (*users, self.me.footprint)
+            ):
+                continue
+            left, now = ColumnFacts.from_json(step.payload["left"]), self.ddl.facts(step.table, step.column)
+            # What has been altered since, by a migration or by hand, is not what the default was for.
+            if now is None or left.default is None or not left.same_as(replace(now, default=left.default)):
+                continue
+            if now.default is not None or (self.connection.vendor == "sqlite" and not self.ddl.is_small(step.table)):
+                continue
+            self._said = []
+            try:
+                with self._ddl_transaction(step.table):
+                    # Before its row: where DDL commits by itself, a default that nobody takes harms nobody.
+                    self.ddl.set_default_expression(step.table, step.column, left.default)
+                    back = self.ddl.facts(step.table, step.column)
+                    assert back is not None
+                    again = slating.slate(self.ledger, step)
+                    self.ledger.save(again, slating.with_payload(again, left=back.to_json()))
+            except (DatabaseError, Conflict):
+                # Its table was in use, or another process is at it: the next `migrate` looks again.
+                continue
+            self.note("reopen", step.target, migration=f"{step.app}.{step.migration}", sql=self._said)
+
     def _restore_under_seal(self, step: rows.Step) -> rows.Step:
         token = uuid.uuid4().hex
         signature = sealer.sign(self.connection, token)

@@ -694,6 +694,7 @@ def _take_ready_steps(
         with contract.contractor(session.ledger.connection.alias, session.config, me) as gate:
             if only is None:
                 gate.tidy_up()
+                gate.put_defaults_back()
             return gate.round(
                 patience=min(session.config.lock_patience, session.config.migrate_budget),
                 wanted=lambda step: (

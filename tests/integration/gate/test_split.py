@@ -120,6 +120,17 @@ def test_a_default_that_is_kept_for_old_code_goes_when_old_code_has_gone(shop: S
         assert (facts.null, facts.default) == (False, None)
         assert shop.step(f"shop_product.{column}", kind=rows.StepKind.DEFAULT).state is rows.StepState.DONE
 
+    # Old code that is rolled back to migrates before it runs.
+    shop.migrate(first)
+    back = shop.arrive(first)
+    shop.insert(name="back", enabled=True, code="b", slug="b", note=None, rank=1, supplier_id=1, backup_id=None)
+    assert shop.query("SELECT title, weight FROM shop_product WHERE name = 'back'") == [("50% %s", 7)]
+    shop.contract(new)
+    assert shop.step("shop_product.title", kind=rows.StepKind.DEFAULT).state is rows.StepState.WAITING
+    shop.leave(back)
+    shop.contract(new)
+    assert shop.step("shop_product.title", kind=rows.StepKind.DEFAULT).state is rows.StepState.DONE
+
 
 @on_sqlite
 def test_a_default_kept_for_old_code_holds_up_no_index(shop: Shop, first: Tree, trees: Trees) -> None:
