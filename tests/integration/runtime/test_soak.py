@@ -453,7 +453,9 @@ class Soak:
             try:
                 ordeal.take(connection)
             except KeyboardInterrupt:
-                sever(self.site, connection)
+                # Where it had just begun, it has closed it itself.
+                if connection.connection is not None:
+                    sever(self.site, connection)
 
     def until_taken(self) -> None:
         """One attempt may have to settle what another one left; and some sessions end a moment after they were cut."""
