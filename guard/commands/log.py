@@ -61,6 +61,9 @@ def run(call: Call) -> None:
         call.screen.line(says, style="faint")
 
 
+#: Of what somebody has seen, such as each of a thousand instances that were forgotten, so much is shown to people.
+_MOST = 10
+
 _STYLES = {"erase": "bad", "aside": "name", "restore": "good"}
 
 
@@ -73,11 +76,11 @@ def _show(screen: Screen, entry: dict[str, Any], *, several: bool) -> None:
         style=_STYLES.get(entry["action"], ""),
     )
     details = entry["details"]
-    for said in (
-        *(details[key] for key in ("reason", "why", "job") if details.get(key)),
-        *details.get("evidence", ()),
-    ):
+    evidence = details.get("evidence", ())
+    for said in (*(details[key] for key in ("reason", "why", "job") if details.get(key)), *evidence[:_MOST]):
         screen.line(str(said), indent=4)
+    if len(evidence) > _MOST:
+        screen.line(f"… and {len(evidence) - _MOST:,} more: manage.py guard log --json", indent=4)
     for sql in details.get("sql", ()):
         screen.line(str(sql), indent=4, style="faint")
     if "seconds" in details:

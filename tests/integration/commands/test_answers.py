@@ -162,3 +162,20 @@ def test_the_newest_release_that_runs_without_what_is_gone_is_known(each: Place)
         assert listing.runs_as_is(ledger, [slated]) == "r3"
         assert listing.runs_as_is(ledger, [slated, more]) == "r2"
         assert listing.runs_as_is(ledger, [step("id"), slated]) == ""
+
+
+def test_many_lost_instances_are_forgotten_at_once_and_the_log_stays_readable(each: Place) -> None:
+    with each.ledger() as ledger:
+        for number in range(30):
+            ledger.register(registration(f"i{number:02}", pid=number + 1), OLD, lease=0.001)
+        ledger.register(registration("alive", pid=99), OLD, lease=LEASE)
+
+    said = call(each, "forget", "--all-lost", "--reason", "the old cluster")
+
+    assert said.lines == ["30 lost instances forgotten."]
+    assert [one["name"] for one in answer(each, "instances")["instances"]] == ["host:99"]
+    lines = call(each, "log").lines
+    assert len([line for line in lines if "last seen at" in line]) == 10
+    assert lines[-1].strip() == "… and 20 more: manage.py guard log --json"
+    (entry,) = answer(each, "log")["log"]
+    assert len(entry["details"]["evidence"]) == 30
