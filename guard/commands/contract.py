@@ -65,7 +65,7 @@ def run(call: Call) -> None:
     if call.json:
         call.answer({"steps": teller.results})
     elif not waits and not teller.said_something:
-        call.say("Nothing waits.")
+        call.say("Nothing waits." + teller.kept())
     if any(a.outcome is Outcome.LOCKED for a in unfinished):
         raise CommandError(
             "Gave up: a table was in use all the time, and guard lets nobody wait behind it. Everything is as it was; "
@@ -80,7 +80,8 @@ def run(call: Call) -> None:
     if wait and waits:
         targets = ", ".join(sorted({a.step.target for a in waits}))
         raise CommandError(
-            f"Still waiting after {timeout:g} seconds: {targets}. `manage.py guard why TABLE.COLUMN` says for what.",
+            f"Still waiting after {timeout:g} seconds: {targets}. "
+            f"`manage.py guard why {waits[0].step.pasted}` says for what.",
             returncode=Exit.WAITS,
         )
 
@@ -184,6 +185,14 @@ class _Teller:
         self._call.say(f"{decided.step.target} waits:")
         for line in messages.blockers(decided, now):
             self._call.screen.line(line, indent=2)
+
+    def kept(self) -> str:
+        """What is set aside, and waits for its time alone."""
+        aside = sum(result["state"] == rows.StepState.ASIDE.value for result in self.results)
+        if not aside:
+            return ""
+        stays = "stays" if aside == 1 else "stay"
+        return f" {messages.count(aside, 'thing')} set aside {stays} until erased: `manage.py guard status` says when."
 
     # A terminal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser
 from typing import Any
 
@@ -38,7 +39,7 @@ def run(call: Call) -> None:
     waits = [step["target"] for view in views for step in view["steps"] if _waits(step)]
     if waits and call.options["strict"]:
         raise CommandError(
-            f"Waiting: {', '.join(sorted(set(waits)))}. `manage.py guard why TABLE.COLUMN` says for what.",
+            f"Waiting: {', '.join(sorted(set(waits)))}. `manage.py guard why {shlex.quote(waits[0])}` says for what.",
             returncode=Exit.WAITS,
         )
 
@@ -58,8 +59,8 @@ def show(screen: Screen, view: dict[str, Any], *, several: bool = False) -> None
     unprovable = sum(group["unprovable"] for group in view["instances"])
     if unprovable:
         screen.line(
-            f"{unprovable} lost: the database cannot tell whether they are gone; behind a connection pooler it never "
-            "can."
+            f"Of {messages.count(unprovable, 'lost instance')} nothing proves here that they are gone; behind a "
+            "connection pooler nothing ever does."
         )
         screen.line("Where an orchestrator can:", indent=2)
         screen.line("kubectl get pods -o name | manage.py guard reconcile --alive -", indent=4)

@@ -378,7 +378,8 @@ def cannot_unapply_guard(steps: Sequence[rows.Step]) -> str:
         rows.StepKind.NULLABLE: "still nullable",
         rows.StepKind.MIGRATION: "held",
     }
-    listed = _list(f"{s.target} ({words.get(s.kind) or s.state.value})" for s in steps)
+    states = {rows.StepState.ASIDE: "set aside", rows.StepState.SEALED: "being taken"}
+    listed = _list(f"{s.target} ({words.get(s.kind) or states.get(s.state) or s.state.value})" for s in steps)
     return (
         f"guard's own migrations cannot be unapplied while something waits of which only its tables know: {listed}. "
         "Finish that with "

@@ -204,8 +204,8 @@ class Blocker:
         return f"{subject} {self.what}{since}. Clears {self.clears}{by}."
 
 
-#: Their `who` is a name from the database, which keeps its case.
-_NAMED_BY_OTHERS = frozenset({"strangers", "dependents", "dependents-by-text", PUBLISHED})
+#: Their `who` is a name that others have given, which keeps its case.
+_NAMED_BY_OTHERS = frozenset({"strangers", "dependents", "dependents-by-text", PUBLISHED, "frozen"})
 
 #: How each blocker's `since` is said.
 _SINCE = {

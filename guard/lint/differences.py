@@ -116,8 +116,8 @@ def unknown_migrations(alias: str, recorded: Iterable[Pair]) -> Iterator[CheckMe
     if unknown:
         names = ", ".join(".".join(pair) for pair in unknown[:5]) + (", …" if len(unknown) > 5 else "")
         yield Warning(
-            f"Database {alias} has recorded {len(unknown)} migrations that this code does not have ({names}): this "
-            "code is behind it.",
+            f"Database {alias} has recorded {len(unknown)} migration{'' if len(unknown) == 1 else 's'} that this code "
+            f"does not have ({names}): this code is behind it.",
             hint=documented(
                 "guard.W017", "Deploy code that has them; `migrate --prune` forgets those that a squash has replaced."
             ),

@@ -73,7 +73,11 @@ def undocumented(hint: str) -> str:
 
 _DISPOSITIONS = {
     Disposition.SPLIT: (Level.INFO, "guard.I101", "runs in two steps: what it takes away waits until nobody uses it"),
-    Disposition.HOLD: (Level.WARNING, "guard.W102", "is held until no old code is deployed any more"),
+    Disposition.HOLD: (
+        Level.WARNING,
+        "guard.W102",
+        "is held until no old code (a release that lacks it) is deployed any more",
+    ),
     Disposition.REFUSE: (
         Level.ERROR,
         "guard.E103",

@@ -74,7 +74,7 @@ MISTAKES: tuple[tuple[tuple[str, ...], Exit, str], ...] = (
     (("adopt", *REASON), Exit.USAGE, 'Set GUARD["ENVIRONMENT"] to this environment\'s label first.'),
     (("lint", "--since-release", "nobody's"), Exit.USAGE, 'No ledger knows a release "nobody\'s".'),
     (("lint", "no_such_app"), Exit.USAGE, "There is no app 'no_such_app'."),
-    (("status", "--strict"), Exit.WAITS, "Waiting: shop_item.old. `manage.py guard why TABLE.COLUMN` says for what."),
+    (("status", "--strict"), Exit.WAITS, "Waiting: shop_item.old. `manage.py guard why shop_item.old` says for what."),
     (("contract", "--wait", "--timeout", "0"), Exit.WAITS, "Still waiting after 0 seconds: shop_item.old."),
 )
 

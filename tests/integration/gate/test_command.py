@@ -177,7 +177,7 @@ def test_contract_says_why_each_step_waits_and_waits_no_longer_than_asked(
     waited = shop.contract(second, "--wait", "--timeout", "0.2", code=3)
     assert waited.err.strip() == (
         "CommandError: Still waiting after 0.2 seconds: shop_product.code, shop_product.note. "
-        "`manage.py guard why TABLE.COLUMN` says for what."
+        "`manage.py guard why shop_product.code` says for what."
     )
     found = shop.contract(second, "--json").json
     assert [(s["target"], s["outcome"]) for s in found["steps"]] == [
@@ -206,6 +206,15 @@ def test_nothing_waits(shop: Shop, first: Tree) -> None:
     assert shop.contract(first).out == "Nothing waits.\n"
     assert shop.contract(first, "--wait").out == "Nothing waits.\n"
     assert shop.contract(first, "--json").json == {"version": 1, "steps": []}
+
+
+@on_sqlite
+def test_nothing_waits_but_something_is_kept(shop: Shop, first: Tree, second: Tree) -> None:
+    shop.set_aside(first, second)
+
+    assert shop.contract(second, "--wait").out == (
+        "Nothing waits. 2 things set aside stay until erased: `manage.py guard status` says when.\n"
+    )
 
 
 @on_sqlite

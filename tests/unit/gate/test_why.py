@@ -207,7 +207,7 @@ def test_what_comes_before_all_conditions_stands_above_them() -> None:
     frozen = evidence(applied=False, frozen_by="ann (sale)", frozen_until=NOW + HOUR)
 
     assert why(frozen)[1:4] == [
-        "  [NO ]    Ann (sale) has said that nothing is to be taken. Clears when the freeze ends "
+        "  [NO ]    ann (sale) has said that nothing is to be taken. Clears when the freeze ends "
         "(`manage.py guard freeze --end --reason …` ends it now), in 1 hour.",
         "  [NO ]    Migration shop.0002_remove_isbn is not recorded as applied. Clears when `manage.py migrate` has "
         "applied it.",
