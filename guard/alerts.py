@@ -49,7 +49,7 @@ def _(event: events.StaleAccess) -> tuple[int, str]:
     return (
         logging.WARNING,
         f"Release {event.release} {verb} {target} in {where}{through}, but it has migration {event.migration}, which "
-        f"takes it away. Make that code do without it before the contract step is taken. Statement: {event.shape}",
+        f"takes it away. Make that code do without it before it is gone. Statement: {event.shape}",
     )
 
 

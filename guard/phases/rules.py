@@ -109,7 +109,7 @@ def opaque(what: str, note: str, *, names: Iterable[Target] = ()) -> Judgement:
     return verdict(
         Phase.OPAQUE,
         what,
-        breaks_old="unknown: guard cannot tell what it does",
+        breaks_old="nobody knows what: guard cannot tell what it does",
         recipe=(
             "# Say on the operation, or for all of them on the migration, what it does to deployed code:\n"
             "from guard.phases import Phase\n\n"
@@ -271,7 +271,9 @@ def declare(judged: Judgement, phase: object) -> Judgement:
         judged,
         phase=declared,
         disposition=DISPOSITIONS[declared],
-        breaks_old="" if declared in (Phase.EXPAND, Phase.NEUTRAL) else judged.breaks_old or "as its author says",
+        breaks_old=""
+        if declared in (Phase.EXPAND, Phase.NEUTRAL)
+        else judged.breaks_old or "something, as its author says",
         note="its author declared this phase",
     )
 

@@ -429,7 +429,7 @@ def _missing(columns: Sequence[tuple[str, str]], refusals: Iterable[rows.Refusal
     )
     rest = len(unexplained) - MAX_NAMED
     return (
-        (*named, f"The database misses {rest} more columns that this release's models declare.") if rest > 0 else named
+        (*named, f"The database lacks {rest} more columns that this release's models declare.") if rest > 0 else named
     )
 
 

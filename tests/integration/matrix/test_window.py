@@ -83,7 +83,7 @@ KINDS = {
     "halves that differ": Kind(
         [[m.SeparateDatabaseAndState([Unheard()], [m.AlterModelOptions("item", {"ordering": ["x"]})])]],
         "held",
-        ("unknown: guard cannot tell what it does",),
+        ("guard cannot tell what it does",),
     ),
     "a field's name": Kind(
         [[m.RenameField("item", "x", "y")]], "refused", ("%.item.x", "db_column", "stop every instance")
