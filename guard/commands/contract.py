@@ -146,6 +146,11 @@ class _Teller:
         now = gate.ledger.now()
         waits = messages.blockers(attempt.verdict, now) if attempt.verdict and not attempt.taken else []
         key = (gate.connection.alias, step.id)
+        if attempt.outcome is Outcome.BLOCKED and any(
+            (r["database"], r["id"]) == key and r["outcome"] in _TAKEN for r in self.results
+        ):
+            # Set aside by this very call: that it is kept now is no further news.
+            return
         # Of a step that is tried again, how it stands now; what was taken stays told.
         self.results = [r for r in self.results if (r["database"], r["id"]) != key or r["outcome"] in _TAKEN]
         self.results.append({**contract.explain(attempt), "database": key[0], "id": key[1], "waits_for": waits})

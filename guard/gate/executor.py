@@ -405,7 +405,7 @@ def _apply_migration(
         else:
             still = _StillSealed()
             stand_in = with_operations(stand_in, [*stand_in.operations, still])
-            after = _run_whole(session, held, still, lambda: wrapped(state, stand_in, **options))
+            after = _run_whole(session, held, still, lambda: wrapped(state, stand_in, **options), _Out(executor).line)
         if session.report.unfilled:
             _fill(session, _Out(executor))
         return after
@@ -487,7 +487,13 @@ class _StillSealed(Operation):
             raise CommandError(messages.seal_lost(sealed), returncode=EXIT_HELD)
 
 
-def _run_whole(session: Session, held: rows.Step, still: _StillSealed, run: Callable[[], ProjectState]) -> ProjectState:
+def _run_whole(
+    session: Session,
+    held: rows.Step,
+    still: _StillSealed,
+    run: Callable[[], ProjectState],
+    told: Callable[[str], None],
+) -> ProjectState:
     """The gate before a held migration whose verdict is clear: asked again, sealed, run, done."""
     connection = session.ledger.connection
     with contract.contractor(connection.alias, session.config) as gate:
@@ -500,7 +506,8 @@ def _run_whole(session: Session, held: rows.Step, still: _StillSealed, run: Call
         ran = recording.Transcript()
         started = time.monotonic()
         try:
-            with connection.execute_wrapper(ran), without_cascade(connection):
+            patient = patience.patient_statements(connection, session.config, told)
+            with connection.execute_wrapper(ran), without_cascade(connection), patient:
                 state = run()
         except BaseException:
             gate.reopen_migration(sealed, token, connection)

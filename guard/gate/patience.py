@@ -1,15 +1,16 @@
-"""Expand steps wait for a table's lock for a moment at a time, and let the application through in between.
+"""What changes a table waits for its lock for a moment at a time, and lets the application through in between.
 
-What is tried again is the one operation, never the migration: what ran before it, code of the project's included, runs
-once.
+What is tried again is the one operation of an expand step, or the one statement of a migration that was held and runs
+whole; never the migration: what ran before, code of the project's included, runs once.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -78,7 +79,7 @@ class _Patient:
                 before.bring_back()
                 holders = locks.holders(connection, tables)
                 if time.monotonic() + pause > deadline:
-                    raise CommandError(self._gave_up(tables, holders), returncode=1) from error
+                    raise CommandError(_gave_up(tables, holders, self._config), returncode=1) from error
             for holder in holders:
                 if holder.pid not in known:
                     known.add(holder.pid)
@@ -94,13 +95,101 @@ class _Patient:
                 continue
         return []
 
-    def _gave_up(self, tables: list[str], holders: tuple[locks.Holder, ...]) -> str:
-        who = "".join(f" It is held by {holder}." for holder in holders)
-        return (
-            f"The lock of {' and '.join(tables) or 'a table'} was not to be had in {self._config.lock_patience:g} "
-            f"seconds, so that no request had to wait behind it.{who} The migration is not applied: run the command "
-            f"again."
-        )
+
+def _gave_up(tables: list[str], holders: tuple[locks.Holder, ...], config: conf.Config) -> str:
+    who = "".join(f" It is held by {holder}." for holder in holders)
+    return (
+        f"The lock of {' and '.join(tables) or 'a table'} was not to be had in {config.lock_patience:g} seconds, so "
+        f"that no request had to wait behind it.{who} The migration is not applied: run the command again."
+    )
+
+
+#: Statements that wait for the strong lock of a table. One that is CONCURRENTLY waits for others, and nobody for it.
+_CHANGES = re.compile(r"\s*(?:ALTER|CREATE|DROP|TRUNCATE)\b(?!.*\bCONCURRENTLY\b)", re.IGNORECASE | re.DOTALL)
+_TABLE = re.compile(r'\b(?:TABLE|ON)\s+(?:IF EXISTS\s+|ONLY\s+)*"([^"]+)"', re.IGNORECASE)
+
+
+@contextmanager
+def patient_statements(
+    connection: BaseDatabaseWrapper,
+    config: conf.Config,
+    told: Callable[[str], None],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
+    """Bound the lock waits of every statement that changes the schema, whoever runs it; `told` hears who is waited for.
+
+    On PostgreSQL, where a statement that has failed can be undone alone. Elsewhere they wait as they always have: of an
+    operation of several statements, those that ran would stay when one gives up.
+    """
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.execute_wrapper(_PatientStatements(config, told, sleep)):
+        yield
+
+
+class _PatientStatements:
+    def __init__(
+        self, config: conf.Config, told: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._config = config
+        self._told = told
+        self._sleep = sleep
+        self._known: set[str] = set()
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if not _CHANGES.match(str(sql)):
+            return execute(sql, params, many, context)
+        tables = _TABLE.findall(str(sql))[:1]
+        deadline = time.monotonic() + self._config.lock_patience
+        for pause in pauses():
+            try:
+                with _undone_alone(context, self._config.lock_timeout):
+                    return execute(sql, params, many, context)
+            except DatabaseError as error:
+                if not is_timeout(error):
+                    raise
+                holders = locks.holders(context["connection"], tables)
+                if time.monotonic() + pause > deadline:
+                    raise CommandError(_gave_up(tables, holders, self._config), returncode=1) from error
+            for holder in holders:
+                if holder.pid not in self._known:
+                    self._known.add(holder.pid)
+                    self._told(f"  guard: waiting for {tables[0]}, which is held by {holder}")
+            self._sleep(pause)
+        raise AssertionError("pauses have no end")
+
+
+@contextmanager
+def _undone_alone(context: Any, lock_timeout: float) -> Iterator[None]:
+    """For one statement wait no longer than this, and where it fails within a transaction, keep what ran before it.
+
+    Below Django's cursor: nobody who watches statements is to see it.
+    """
+    connection, cursor = context["connection"], context["cursor"].cursor
+    inside = connection.in_atomic_block
+    scope = "LOCAL" if inside else "SESSION"
+
+    def run(statement: str) -> None:
+        with connection.wrap_database_errors:
+            cursor.execute(statement)
+
+    run("SHOW lock_timeout")
+    before = cursor.fetchone()[0]
+    if inside:
+        run("SAVEPOINT guard_patience")
+    run(f"SET {scope} lock_timeout = {max(1, int(lock_timeout * 1000))}")
+    try:
+        yield
+    except BaseException:
+        # Where the session is gone, the error that says so is the one to see.
+        with suppress(DatabaseError):
+            run("ROLLBACK TO SAVEPOINT guard_patience" if inside else f"SET SESSION lock_timeout = '{before}'")
+        raise
+    run(f"SET {scope} lock_timeout = '{before}'")
+    if inside:
+        run("RELEASE SAVEPOINT guard_patience")
 
 
 class _Before:

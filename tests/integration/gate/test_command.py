@@ -195,7 +195,8 @@ def test_contract_waits_until_all_is_taken(shop: Shop, first: Tree, second: Tree
     shop.roll(serving, second)
     found = waiting.wait().ok().json
 
-    assert [(s["target"], s["outcome"], s["state"]) for s in found["steps"]] == [
+    # One may have been taken a round after the other.
+    assert sorted((s["target"], s["outcome"], s["state"]) for s in found["steps"]) == [
         ("shop_product.code", "set aside", "aside"),
         ("shop_product.note", "set aside", "aside"),
     ]

@@ -163,6 +163,45 @@ def test_waiting_for_a_lock_never_runs_the_projects_own_code_again(shop: Shop, f
     assert shop.states() == {"code": "waiting"}
 
 
+@pytest.mark.parametrize("vendor", ["postgres"], indirect=True)
+@pytest.mark.parametrize("atomic", [True, False])
+def test_what_runs_whole_lets_others_through_while_it_waits_and_runs_nothing_again(
+    shop: Shop, first: Tree, trees: Trees, atomic: bool
+) -> None:
+    operations = (
+        "migrations.RunPython(lambda apps, _: apps.get_model('shop', 'Supplier').objects.create(id=50, name='once')), "
+        "migrations.AddConstraint('product', models.CheckConstraint(condition=models.Q(rank__lt=1000), name='ranked'))"
+    )
+    extra = "" if atomic else "    atomic = False"
+    held = migration("0002_ranked", "0001_initial", operations, extra=extra)
+    stricter = trees.make(first, FIRST, migrations=held)
+    serving = shop.arrive(first)
+    assert "guard: shop.0002_ranked waits and is not applied yet." in shop.migrate(stricter).out
+    shop.roll(serving, stricter)
+
+    with locked(shop), impatient(shop):
+        done = shop.migrate(stricter, code=1)
+    assert "The lock of shop_product was not to be had in 0.5 seconds" in done.err
+    assert re.search(rf"It is held by {_holder(shop)}", done.err), done.err
+    assert shop.recorded() == {"0001_initial"}
+    assert shop.query("SELECT count(*) FROM shop_supplier WHERE name = 'once'") == [(0 if atomic else 1,)]
+    with shop.ledger() as ledger:
+        assert [step.state for step in ledger.steps()] == [rows.StepState.WAITING]
+
+    shop.query("DELETE FROM shop_supplier WHERE name = 'once'")
+    with locked(shop):
+        migrating = shop.start(stricter, "migrate")
+        until("the lock has been met", lambda: _says(migrating, "held by"))
+        # Nobody stands behind a waiting ALTER for longer than the lock timeout.
+        for _ in range(5):
+            shop.query("SELECT count(*) FROM shop_product")
+
+    done = migrating.wait().ok()
+    assert len(re.findall(rf"guard: waiting for shop_product, which is held by {_holder(shop)}", done.out)) == 1
+    assert shop.recorded() == {"0001_initial", "0002_ranked"}
+    assert shop.query("SELECT count(*) FROM shop_supplier WHERE name = 'once'") == [(1,)]
+
+
 def _says(command: Running, text: str) -> bool:
     return command.out.exists() and text in command.out.read_text()
 
