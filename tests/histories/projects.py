@@ -125,7 +125,12 @@ PROJECTS = {
             "django-sql-explorer",
             "django-silk",
         ),
-        {"Q_CLUSTER": {"orm": "default"}, "EXPLORER_CONNECTIONS": {"default": "default"}},
+        {
+            "Q_CLUSTER": {"orm": "default"},
+            "EXPLORER_CONNECTIONS": {"default": "default"},
+            "CONSTANCE_BACKEND": "constance.backends.database.DatabaseBackend",
+            "CONSTANCE_CONFIG": {},
+        },
     ),
     "cms": Project(
         (
