@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -157,6 +158,8 @@ def test_it_waits_beside_old_code_and_runs_whole_in_a_maintenance_window(alias: 
             said = deploy.said
             assert HELD in said
         assert [part for part in kind.says if part.replace("%", deploy.app) not in said] == [], said
+        # The safe way, as code to paste.
+        assert re.search(r"^ +# [A-Z]", said, re.MULTILINE), said
         assert deploy.applied() == kind.applied
         deploy._works("old code", old_own, deploy.old)
 
