@@ -20,14 +20,17 @@ from pathlib import Path
 from unittest import mock
 
 from django.conf import settings
+from django.db import connections
 
+from sampleapp.stage import databases
 from tests.histories.projects import PROJECTS
+from tests.integration.gate.harness import entry
 
 #: How often the newest release's `migrate` and `guard contract` are run until nothing is left to do.
 ROUNDS = 12
 
 
-def configure(project, directory):
+def configure(project, database, directory):
     import django
 
     settings.configure(
@@ -40,7 +43,8 @@ def configure(project, directory):
             "MEDIA_ROOT": str(directory / "media"),
             "DEFAULT_AUTO_FIELD": "django.db.models.AutoField",
             "INSTALLED_APPS": [*project.apps, "guard"],
-            "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(directory / "none")}},
+            # Published migrations ask what the database is, and can do, when they are imported.
+            "DATABASES": {"default": entry(database)},
             "GUARD": {"MODE": "off", "RELEASE": "histories"},
             **project.settings,
         }
@@ -108,16 +112,24 @@ class History:
             state = migration.mutate_state(state, preserve=False)
 
 
+def read(project, vendor, directory):
+    """The project's history, beside a database of its own."""
+    database = databases.create(vendor, directory)
+    try:
+        configure(project, database, directory)
+        return History()
+    finally:
+        connections.close_all()
+        database.drop()
+
+
 class Site:
     """The project on a database of its own, which is the default one: published migrations use that."""
 
     def __init__(self, history, vendor, directory):
-        from django.db import connections
         from django.db.migrations.executor import MigrationExecutor
 
         from guard.ledger.store import Ledger
-        from sampleapp.stage import databases
-        from tests.integration.gate.harness import entry
         from tests.integration.matrix.harness import _unguarded
 
         directory.mkdir()
@@ -348,8 +360,7 @@ def _worse(who, own, now, history, count):
 def main(vendor, name, *positions):
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
-        configure(PROJECTS[name], directory)
-        history = History()
+        history = read(PROJECTS[name], vendor, directory)
         with Site(history, vendor, directory / "judging") as site:
             judged = list(history.judged(site.connection))
         dispositions = collections.Counter(str(each) for _, found in judged for each in found)
