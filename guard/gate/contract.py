@@ -423,7 +423,7 @@ class Contractor:
             if settled is not current:
                 current = self.ledger.save(current, settled)
         if current.state is rows.StepState.WAITING:
-            current = self.ledger.save(current, protocol.withdraw(current, now))
+            current = self.ledger.save(current, slating.left(protocol.withdraw(current, now)))
         self.note("reconcile", current.target, why=why, state=current.state.value)
         self._publish(current, sealed.state, current.state)
         return Attempt(current, Outcome.RECONCILED, detail=why)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from guard import events
@@ -233,11 +233,7 @@ class Desk:
             step = self.gate.restore(step)
         if step.state is not rows.StepState.WAITING:
             raise Refused(f"{step.target} {_OVER.get(step.state, 'is busy')}: there is nothing to withdraw.")
-        after = protocol.withdraw(step, self.ledger.now())
-        if "found" in step.payload:
-            # A later migration may give it back to the models.
-            after = replace(after, payload={**after.payload, slating.STAYS: True})
-        self.ledger.save(step, after)
+        self.ledger.save(step, slating.left(protocol.withdraw(step, self.ledger.now())))
         self._record("withdraw", step.target, reason, evidence=[f"It was {before}."])
         return Done(step.target, f"{step.target} stays as it is now, and guard will not take it away any more.")
 

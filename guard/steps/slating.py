@@ -86,6 +86,13 @@ def open_step(ledger: Ledger, table: str, column: str) -> rows.Step | None:
     return removals[-1] if removals and stays(removals[-1]) else None
 
 
+def left(step: rows.Step) -> rows.Step:
+    """A removal that is being withdrawn, as it is to be written: a later migration may meet what it leaves."""
+    if step.kind not in protocol.REMOVING or "found" not in step.payload:
+        return step
+    return replace(step, payload={**step.payload, STAYS: True})
+
+
 def stays(step: rows.Step) -> bool:
     """Whether it was withdrawn, and nothing has become of its leftover as far as the ledger knows."""
     return step.state is rows.StepState.WITHDRAWN and bool(step.payload.get(STAYS))

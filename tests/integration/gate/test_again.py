@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.gate.fixtures import FIRST, on_sqlite, without
 from tests.integration.gate.harness import Shop, Tree, Trees, migration
 
@@ -61,6 +63,24 @@ def test_another_column_of_the_name_waits_until_what_was_withdrawn_is_out_of_the
     shop.query("ALTER TABLE shop_product RENAME COLUMN code TO was_code")
     shop.migrate(again)
     assert shop.query("SELECT code, was_code FROM shop_product ORDER BY id") == [(None, "c1"), (None, "c2")]
+
+
+@pytest.mark.parametrize("vendor", ["postgres", "mariadb"], indirect=True)
+def test_a_leftover_that_was_changed_by_hand_is_taken_for_another_column(shop: Shop, first: Tree, trees: Trees) -> None:
+    removed = trees.make(first, without("code"))
+    serving = shop.arrive(first)
+    shop.migrate(removed)
+    widened = "ALTER COLUMN code TYPE varchar(40)" if shop.vendor == "postgres" else "MODIFY code varchar(40)"
+    shop.query(f"ALTER TABLE shop_product {widened}")
+    shop.roll(serving, removed)
+    shop.contract(removed)
+    assert shop.states() == {"code": "withdrawn"}
+    again = _again(trees, removed, "models.CharField(max_length=20, default='none')")
+
+    said = shop.migrate(again, code=3).out
+
+    assert "that was withdrawn, so it stays, and this one is different. Rename or drop the old one." in said
+    assert shop.query("SELECT code FROM shop_product ORDER BY id") == [("c1",), ("c2",)]
 
 
 @on_sqlite
