@@ -101,3 +101,19 @@ def test_a_generated_column_does_not_take_over_what_was_written_into_a_plain_one
 
     assert shop.states() == {"code": "aside"}
     assert shop.query("SELECT code FROM shop_product") == [("any",), ("any",)]
+
+
+def test_a_table_whose_removal_was_withdrawn_is_taken_over_with_its_rows(shop: Shop, first: Tree, trees: Trees) -> None:
+    models = FIRST + "\n\nclass Tag(models.Model):\n    label = models.CharField(max_length=20)\n"
+    tagged = trees.make(first, models)
+    removed = trees.make(tagged, FIRST)
+    shop.migrate(tagged)
+    shop.arrive(tagged)
+    shop.insert("shop_tag", label="red")
+    shop.migrate(removed)
+    shop.run(removed, "guard", "withdraw", "shop_tag", "--reason", "a report reads it").ok()
+
+    said = shop.migrate(trees.make(removed, models)).out
+
+    assert "guard: shop_tag is back in use, with its data." in said
+    assert shop.query("SELECT label FROM shop_tag") == [("red",)]
