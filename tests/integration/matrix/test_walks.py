@@ -43,6 +43,7 @@ FOUND: list[tuple[str, tuple[str, ...], str]] = [
     ("plain", ("delete", "create another"), "merged"),
     ("foreign key", ("refer no more", "delete", "create another"), "together"),
     ("plain", ("delete", "create another"), "waiting"),
+    ("unique", ("remove", "rename model"), "held"),
 ]
 
 
