@@ -81,7 +81,9 @@ _POSTGRESQL_PUBLISHED = """
     FROM pg_publication_tables p
     JOIN pg_class c ON c.relname = p.tablename AND c.relnamespace = to_regnamespace(quote_ident(p.schemaname))
     CROSS JOIN (SELECT string_agg(slot_name, ', ' ORDER BY slot_name) AS slots FROM pg_replication_slots
-                WHERE slot_type = 'logical' AND database = current_database()) s
+                WHERE slot_type = 'logical' AND database = current_database()
+                  -- Those of a subscription's first copy come and go.
+                  AND NOT temporary AND slot_name !~ '^pg_[0-9]+_sync_') s
     WHERE s.slots IS NOT NULL AND c.oid = to_regclass(%s)"""
 
 _POSTGRESQL_UNNAMED = f"""
