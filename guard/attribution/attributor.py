@@ -68,6 +68,10 @@ _MASKS = {
 }
 # Looks at what stands before a digit only where there is one.
 _LITERAL = re.compile(r"['0-9](?<![A-Za-z0-9_$\x80-\U0010ffff][0-9])")
+#: Within `U&"…"`.
+_ESCAPED = r"(?:([0-9a-f]{4})|\+([0-9a-f]{6}))"
+_UESCAPE = re.compile(r"uescape[^']*+'(.)'")
+_MAX_ESCAPES = 3
 _MASKED_LIST = re.compile(r"\?(?:, ?-?\?)++\)")
 _MASKED_ROWS = re.compile(r"\(\?\)(?:, ?\(\?\))++")
 
@@ -202,7 +206,10 @@ class Attributor:
         """Slated tables that the text may name."""
         folded = text.lower() if text.isascii() else fold_case(text)
         if self._escapes and 'u&"' in folded:
-            return list(self._tables)
+            escapes = {"\\", *_UESCAPE.findall(folded)}
+            if len(folded) > _MAX_MASKED or len(escapes) > _MAX_ESCAPES:
+                return list(self._tables)
+            folded += "".join(re.sub(re.escape(each) + _ESCAPED, _character, folded) for each in sorted(escapes))
         found = [table for part, table in self._parts if part in folded]
         return [table for table in found if self._stands(table, folded)] if found else found
 
@@ -289,6 +296,11 @@ class Attributor:
                     best[key] = Touch(entry, each.access, each.reason, each.star)
         touches = tuple(best[key] for key in sorted(best))
         return self._shared.setdefault(touches, touches)
+
+
+def _character(escape: re.Match[str]) -> str:
+    code = int(escape[1] or escape[2], 16)
+    return fold_case(chr(code)) if code <= sys.maxunicode else ""
 
 
 def _text(sql: object) -> str | None:

@@ -21,8 +21,8 @@ _MAX_PARENTHESES = 100
 _CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ .,()%:+-/<>=!|*")
 # Words by which columns are used that nobody names; and comments.
 _WORDS = ("natural", "table", "match", " into ", "--", "/*")
-#: SQLite's `x IN t` reads a column of t; of a join in parentheses, right of another, it reads all.
-_SQLITE_ALL = re.compile(r"in(?![a-z0-9_])(?<![a-z0-9_]in)(?! ?\()|(?:join|,) ?\(")
+#: SQLite's `x IN t` reads a column of t; of a join in parentheses, right of another or with an alias, it reads all.
+_SQLITE_ALL = re.compile(r"in(?![a-z0-9_])(?<![a-z0-9_]in)(?! ?\()|(?:join|,) ?\(|from ?\((?! ?select )")
 #: PostgreSQL's functions that run SQL given as text have one of these in their names.
 _RUNNING = ("_to_xml", "dblink", "ts_stat", "ts_rewrite", "crosstab", "connectby", "xpath_table")
 #: Names that can be written in one way only, but for their case and quotes.

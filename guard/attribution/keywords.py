@@ -35,6 +35,13 @@ NO_NAME = words("""
     full inner outer natural isnull notnull true false into array interval collate for div mod xor default with over
     partition filter within lateral only
 """)
+#: Words behind which an operand may stand, or a part of their own: never an operand themselves, or hardly ever.
+BEFORE_OPERAND = (NO_NAME - words("end null true false isnull notnull")) | words("""
+    all at time zone local operator of member sounds symmetric asymmetric to set value values interval from returning
+    distinctrow straight_join high_priority sql_small_result sql_big_result sql_buffer_result sql_no_cache sql_cache
+    sql_calc_found_rows binary match against only nulls ignore respect group uescape variadic row array cast not except
+    first next fetch do zone without unique prior any some exists use for offset window current
+""")
 #: Words that are no alias after a table, unless AS stands before them.
 NO_ALIAS = NO_NAME | words("""
     intersect except minus window offset fetch set values value returning straight_join use force ignore tablesample

@@ -106,10 +106,10 @@ def _mysql(string: str, double: str) -> re.Pattern[str]:
         # Two hyphens begin a comment only before white space: `a--1` is a subtraction.
         r"(?P<comment>#[^\n]*+|--(?=[\x00-\x20]|\Z)[^\n]*+|/\*(?!M?!).*?\*/)",
         # Code, for some versions of the server.
-        r"(?P<conditional>/\*M?!)",
+        r"(?P<conditional>/\*(?P<maria>M?)!(?P<version>[0-9]{5,6})?)",
         rf"(?P<s>[bBxXnN]?{string})",
         rf"(?P<prefix>[{_LETTER}0-9$]++)",
-        rf"(?P<v>@@?+[{_LETTER}0-9$.]*+)",
+        rf"(?P<v>@@?+(?:[{_LETTER}0-9$.]++|{_BACKTICK}|{string}|{double})?+)",
         _PLACEHOLDER,
         _BROKEN,
         r"(?P<op>:=|->>?|\|\||.)",
@@ -168,10 +168,19 @@ def readings(sql: str, vendor: str, limit: int) -> Iterator[list[str]]:
         patterns = (_MYSQL, _MYSQL_ANSI, _MYSQL_PLAIN) if ambiguous else (_MYSQL,)
     readable = False
     for pattern in patterns:
-        tokens = _split(sql, pattern, vendor, limit)
+        optional: list[int] = []
+        tokens = _split(sql, pattern, vendor, limit, optional)
         if tokens is not None:
             readable = True
             yield tokens
+        if len(optional) > 1:
+            raise Unreadable("not understood")
+        if optional:
+            # And as a server of another version reads it.
+            tokens = _split(sql, pattern, vendor, limit, None)
+            if tokens is not None:
+                readable = True
+                yield tokens
     if not readable:
         raise Unreadable("not understood")
 
@@ -251,9 +260,18 @@ _BEFORE_OPERAND = words("""
 _AFTER_OPERAND = frozenset((")", "]", NUMBER, PLACEHOLDER, VARIABLE))
 
 
-def _split(sql: str, pattern: re.Pattern[str], vendor: str, limit: int) -> list[str] | None:
-    """The tokens of one reading: None where it ends inside a literal or a comment."""
+#: Versions up to which every server that Django runs with takes a conditional comment for code; MariaDB leaves out some
+#: above.
+_CODE_UP_TO = 50_699
+
+
+def _split(sql: str, pattern: re.Pattern[str], vendor: str, limit: int, optional: list[int] | None) -> list[str] | None:
+    """The tokens of one reading: None where it ends inside a literal or a comment.
+
+    What only some versions of a server take for code is left out where `optional` is None; else it is code, and noted.
+    """
     tokens: list[str] = []
+    conditional = False
     add = tokens.append
     at = 0
     match = pattern.match
@@ -266,6 +284,10 @@ def _split(sql: str, pattern: re.Pattern[str], vendor: str, limit: int) -> list[
         kind = found.lastgroup
         at = found.end()
         if kind == "o" or kind == "op":
+            if conditional and found[kind] == "*" and sql.startswith("/", at):
+                conditional = False
+                at += 1
+                continue
             add(found[kind])
         elif kind == "w" or kind == "prefix" or kind == "q":
             text = found[kind]
@@ -306,9 +328,22 @@ def _split(sql: str, pattern: re.Pattern[str], vendor: str, limit: int) -> list[
         elif kind == "unicode":
             add('"' + fold(clip(_unescape(found[kind][3:-1].replace('""', '"')), vendor)))
         elif kind == "end":
-            return tokens
+            return None if conditional else tokens
+        elif kind == "conditional":
+            version = found["version"] or ""
+            sure = not found["maria"] and len(version) < 6 and int(version or 0) <= _CODE_UP_TO
+            if conditional:
+                return None
+            if not sure and optional is None:
+                at = sql.find("*/", at) + 2
+                if at < 2 or "/*" in sql[found.end() : at]:
+                    return None
+            else:
+                conditional = True
+                if not sure and optional is not None:
+                    optional.append(at)
         else:
-            # An unclosed literal, a conditional comment.
+            # An unclosed literal.
             return None
         if len(tokens) > limit:
             raise Unreadable("too long")

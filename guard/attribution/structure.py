@@ -176,6 +176,7 @@ class _Frame:
         "star_table",
         "statement",
         "target",
+        "uses",
     )
 
     def __init__(self, kind: int, group: Group) -> None:
@@ -196,6 +197,8 @@ class _Frame:
         self.star_table = False
         #: SQLite reads a join in parentheses, right of another, as a subquery that selects all.
         self.star_join = False
+        #: How many tables were used before this one was opened.
+        self.uses = 0
         #: What an alias after its closing parenthesis stands for, where one may follow.
         self.after: str | Bound | None = None
         self.target: Use | None = None
@@ -247,6 +250,19 @@ def statements(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
         yield tokens[start:]
 
 
+def _without_braces(tokens: Sequence[str]) -> list[str]:
+    """MySQL reads ODBC's `{d '2020-01-01'}` and `{oj a LEFT JOIN b}` as what is in them, behind the word."""
+    kept: list[str] = []
+    index = 0
+    while index < len(tokens):
+        if tokens[index] == "{" and index + 1 < len(tokens) and _is_name(tokens[index + 1]):
+            index += 1
+        elif tokens[index] != "}":
+            kept.append(tokens[index])
+        index += 1
+    return kept
+
+
 def read(tokens: Sequence[str], vendor: str, known: Mapping[str, Collection[str]] = MappingProxyType({})) -> Structure:
     """Read one statement. `known` are columns that tables certainly have, all names folded."""
     return _Reader(tokens, vendor, known).read()
@@ -255,6 +271,8 @@ def read(tokens: Sequence[str], vendor: str, known: Mapping[str, Collection[str]
 class _Reader:
     def __init__(self, tokens: Sequence[str], vendor: str, known: Mapping[str, Collection[str]]) -> None:
         self.known = known
+        if vendor not in ("postgresql", "sqlite") and "{" in tokens:
+            tokens = _without_braces(tokens)
         self.size = len(tokens)
         # Empty ones behind the end, which negative indexes meet too: looking around needs no bounds.
         self.tokens = [*tokens, *[""] * 6]
@@ -264,6 +282,7 @@ class _Reader:
         self.reserved = keywords.reserved(vendor)
         self.out = Structure()
         self.closing: dict[int, int] = {}
+        self.opening: dict[int, int] = {}
         self.stack: list[_Frame] = []
 
     def read(self) -> Structure:
@@ -320,7 +339,8 @@ class _Reader:
             elif not opened:
                 return False
             else:
-                self.closing[opened.pop()] = index
+                self.closing[opened[-1]] = index
+                self.opening[index] = opened.pop()
         return not opened
 
     def _chain(self, index: int) -> tuple[list[str], int, bool]:
@@ -480,6 +500,13 @@ class _Reader:
                     if after >= 0:
                         self.out.keywords.add(word)
                         return after
+                if frame.expect and word == "rows" and self.tokens[index + 1 : index + 3] == ["from", "("]:
+                    # PostgreSQL's `ROWS FROM (f(1), g(2))`.
+                    frame.expect = frame.lateral = False
+                    child = _Frame(_LIST, frame.group)
+                    child.after = Bound.DERIVED
+                    self.stack.append(child)
+                    return index + 3
                 if frame.expect and self._modifier(frame, word, index):
                     self.out.keywords.add(word)
                     return index + 1
@@ -520,8 +547,20 @@ class _Reader:
         if frame.clause in ("from", "on"):
             frame.clause = "from"
             frame.expect = True
+            self._joins(frame)
         elif frame.clause == "set":
             frame.lhs = True
+
+    def _joins(self, frame: _Frame) -> None:
+        """SQLite reads what is joined in an UPDATE's FROM as a subquery that selects all."""
+        if self.strings and frame.statement == "update" and not frame.star_join:
+            frame.star_join = True
+            self._star_sources(frame.group, 0)
+
+    def _star_sources(self, group: Group, since: int) -> None:
+        for use in self.out.uses[since:]:
+            if use.group is group and use.role is Role.SOURCE:
+                use.star = True
 
     def _star(self, frame: _Frame, index: int) -> None:
         """A `*` stands for columns where no operand follows it."""
@@ -588,6 +627,7 @@ class _Reader:
                     child.target = frame.target
                     child.after = Bound.JOINED
                     child.star_join = frame.star_join or (self.strings and bool(group.tables))
+                    child.uses = len(self.out.uses)
                 else:
                     # Without LATERAL a subquery in FROM sees nothing of its neighbours.
                     if not frame.lateral:
@@ -612,6 +652,11 @@ class _Reader:
             frame.target = child.target
         if child.after is None:
             return index + 1
+        if child.kind == _JOIN and self.strings and (self.tokens[index + 1] == "as" or self._names(index + 1)):
+            following = self.tokens[index + 1]
+            if following == "as" or following not in keywords.NO_ALIAS:
+                # So it reads one that has an alias.
+                self._star_sources(frame.group, child.uses)
         return self._alias(frame, index + 1, child.after, "", outputs if child.kind == _QUERY else None)
 
     def _listed(self, index: int) -> set[str]:
@@ -686,6 +731,17 @@ class _Reader:
         following = self.tokens[index]
         if previous == "as":
             return self._after_as(frame, parts, index)
+        if (
+            frame.kind == _QUERY
+            and frame.clause == "select"
+            and len(parts) == 1
+            and (following in (",", ")", "") or following in keywords.AFTER_STAR)
+            and self._is_label(start)
+        ):
+            if not frame.combined:
+                group.labels.add(parts[-1])
+                group.outputs.add(parts[-1])
+            return index
         if following == "(":
             if parts[-1] in keywords.DYNAMIC:
                 out.opaque = True
@@ -715,8 +771,26 @@ class _Reader:
                 and self._names(index)
             ):
                 # `t.a b`: no operand follows another, so b is its output name.
+                if not frame.combined:
+                    group.labels.add(_name_in(self.tokens[index]))
+                    group.outputs.add(_name_in(self.tokens[index]))
                 return index + 1
         return index
+
+    def _is_label(self, index: int) -> bool:
+        """Whether a name in the list of a SELECT stands behind a whole operand, which nothing else can do."""
+        before = self.tokens[index - 1]
+        first = before[:1]
+        if before == ")":
+            # `OPERATOR(pg_catalog.+) b`, `DISTINCT ON (a) b`
+            return self.tokens[self.opening[index - 1] - 1] not in ("operator", "on")
+        if first == '"' or before in ("]", NUMBER, PLACEHOLDER):
+            return True
+        if first == "'":
+            return not self.strings
+        if not _is_name(before) or before in keywords.BEFORE_OPERAND:
+            return False
+        return before in ("end", "null", "true", "false") or before not in self.reserved
 
     def _joined_so_far(self) -> frozenset[str] | None:
         """Within ON, the tables before it: what comes later is out of its sight, except on SQLite."""
@@ -833,7 +907,11 @@ class _Reader:
                     ref.target = use.table
                     self.out.refs.append(ref)
             return self.closing[index] + 1
-        if self.tokens[index] != "set" and not (self.tokens[index] == "default" and self.tokens[index + 1] == "values"):
+        word = self.tokens[index]
+        if word == "set" or (word == "default" and self.tokens[index + 1] == "values"):
+            return index
+        # MySQL's `VALUES ()` leaves every column to its default.
+        if not (word in ("values", "value") and self.tokens[index + 1 : index + 3] == ["(", ")"]):
             use.all_columns = True
         return index
 
@@ -862,6 +940,7 @@ class _Reader:
                 frame.clause = "from"
                 frame.expect = True
                 frame.joined = True
+                self._joins(frame)
         elif word == "natural":
             if clause not in ("from", "on") or following not in keywords.JOINS:
                 return -1

@@ -862,7 +862,8 @@ class Writer:
         else:
             items = [self.expression(sources, depth) for _ in range(width or self.random.choice([1, 2, 3]))]
             if self.chance(0.25):
-                items[0] += f" AS {self.name(self.random.choice(['title', 'status', 'name', 'total']))}"
+                how = " AS " if self.chance(0.7) else " "
+                items[0] += f"{how}{self.name(self.random.choice(['title', 'status', 'name', 'total']))}"
         group = self.column(own) if self.chance(0.12) and not labels and "*" not in items[0] else ""
         if group:
             items = [group, "COUNT(*)", f"MAX({self.text(self.column(own))})"][: width or 3]
@@ -903,6 +904,15 @@ class Writer:
             return f"INSERT INTO {self.table(table)} ({names}) {self.query([], 1, width=len(some))}"
         if pick < 0.4:
             return f"INSERT INTO {self.table(table)} VALUES ({', '.join(['1'] * len(columns))})"
+        if pick < 0.5 and self.vendor != "mysql":
+            text, alias, others = self.source(2, {})
+            sources = [(alias, others)]
+            if self.chance(0.5):
+                more, alias, others = self.source(2, {})
+                sources.append((alias, others))
+                text += f"{self.random.choice([', ', ' CROSS JOIN '])}{more}"
+            sets = ", ".join(f"{self.name(each)} = {self.column(sources)}" for each in some)
+            return f"UPDATE {self.table(table)} SET {sets} FROM {text} WHERE {self.condition([*own, *sources], 1)}"
         if pick < 0.8:
             sets = ", ".join(
                 f"{self.name(each)} = {self.random.choice([self.literal(), self.column(own)])}" for each in some

@@ -28,7 +28,7 @@ from django.db.models import (
 )
 from django.db.models import functions as db
 
-from tests.integration.attribution import library
+from tests.integration.attribution import library, orm_unusual
 from tests.integration.attribution.library import (
     Author,
     Book,
@@ -382,7 +382,7 @@ def record(alias: str) -> dict[str, Any]:
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(keep):
-        for call in calls(alias):
+        for call in (*calls(alias), *orm_unusual.calls(alias)):
             try:
                 with transaction.atomic(using=alias):
                     call()
