@@ -27,20 +27,24 @@ _MAX_READ = 64_000
 _MAX_TOKENS = 3_000
 #: Characters beyond which it pays to leave lists of placeholders out before anything else.
 _LONG = 120
-#: Times that a very long text may contain a slated table's name before it counts as naming it without a look at each.
-_MAX_LOOKS = 10_000
+#: What a folded name is made of, besides all that is no ASCII.
+_DIGITS = frozenset("0123456789")
+_NAMING = _DIGITS | frozenset("_$abcdefghijklmnopqrstuvwxyz")
+#: Times that a text may contain a slated table's name before it counts as naming it without a look at each.
+_MAX_LOOKS = 1_000
 #: Characters beyond which masking a text costs as much as reading it.
 _MAX_MASKED = 10_000
-#: What an entry of a dictionary costs beside its key, in bytes.
-_ENTRY = 120
+#: What an entry costs in two dictionaries beside its key, in bytes.
+_ENTRY = 200
 
 # Their names are unique, so they would push everything else out of memory.
 _SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
 # What no name may have in it where lists of placeholders are left out before names are looked for.
 _OF_LISTS = frozenset("%(),")
-#: Lists of placeholders that are left out of one text, at most.
-_MAX_LISTS = 50
+#: Parentheses that are looked at for lists of placeholders, at most.
+_MAX_LISTS = 200
+_ONE_PLACE = len("(%s)")
 _PLACES = "(" + "%s, " * 1_000
 
 # One placeholder stands for a list of them, one row for many, one branch of a CASE for those like it. What is left out
@@ -72,14 +76,18 @@ _LITERAL = re.compile(r"['0-9](?<![A-Za-z0-9_$\x80-\U0010ffff][0-9])")
 _ESCAPED = r"(?:([0-9a-f]{4})|\+([0-9a-f]{6}))"
 _UESCAPE = re.compile(r"uescape[^']*+'(.)'")
 _MAX_ESCAPES = 3
-_MASKED_LIST = re.compile(r"\?(?:, ?-?\?)++\)")
+# What a list begins with is looked for first: where it ends is found once for each.
+_MASKED_LIST = re.compile(r"(?<=\()-?\?(?:, ?-?\?)++(?=\))")
 _MASKED_ROWS = re.compile(r"\(\?\)(?:, ?\(\?\))++")
 
 
 class _Memory:
-    """Answers by text, bounded in entries and in bytes. What came first goes first. Reading takes no lock."""
+    """Answers by text, bounded in entries and in bytes. What came first goes first. Reading takes no lock.
 
-    __slots__ = ("_bytes", "_lock", "_max_bytes", "_max_entries", "_order", "answers")
+    The texts that touch nothing are in `untouched`, too, and the last that was asked for of each length in `clear`.
+    """
+
+    __slots__ = ("_bytes", "_lock", "_max_bytes", "_max_entries", "_order", "answers", "clear", "untouched")
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
@@ -89,10 +97,12 @@ class _Memory:
         # Finding the first key of a dictionary gets slower with each one that is deleted.
         self._order: deque[str] = deque()
         self.answers: dict[str, tuple[Touch, ...]] = {}
+        self.untouched: dict[str, str] = {}
+        self.clear: list[str | None] = [None] * (CLEAR + 1)
 
     def put(self, text: str, answer: tuple[Touch, ...]) -> None:
         cost = _cost(text)
-        answers = self.answers
+        answers, untouched, clear = self.answers, self.untouched, self.clear
         with self._lock:
             if text in answers or cost > self._max_bytes or not self._max_entries:
                 return
@@ -100,7 +110,11 @@ class _Memory:
                 first = self._order.popleft()
                 self._bytes -= _cost(first)
                 del answers[first]
+                if untouched.pop(first, None) is clear[len(first) & CLEAR]:
+                    clear[len(first) & CLEAR] = None
             answers[text] = answer
+            if not answer:
+                untouched[text] = clear[len(text) & CLEAR] = text
             self._order.append(text)
             self._bytes += cost
 
@@ -136,7 +150,9 @@ class Attributor:
         self._texts = _Memory(max_entries - max_entries // 4, max_bytes - max_bytes // 4)
         self._shapes = _Memory(max_entries // 4, max_bytes // 4)
         self._once: set[int] = set()
-        self.clear: list[str | None] = [None] * (CLEAR + 1)
+        #: See `watchlist.CLEAR`.
+        self.clear = self._texts.clear
+        self.untouched = self._texts.untouched
         self._mask = _MASKS.get(vendor, _MASKS["mysql"])
         #: Folded table → folded column → its entries.
         self._tables: dict[str, dict[str, list[Watched]]] = {}
@@ -153,12 +169,12 @@ class Attributor:
         }
         #: For each table, a part of its name that every way of writing it contains.
         self._parts = tuple((_plain_part(table), table) for table in self._tables)
+        #: And one of ASCII alone.
+        self._plain_parts = tuple((max(re.split(r"[^\x00-\x7f]", part), key=len), table) for part, table in self._parts)
         names = (name for entry in watch.entries for name in (entry.table, entry.column))
         self._abridges = all(_OF_LISTS.isdisjoint(name) for name in names)
         #: Names may be written with escapes.
         self._escapes = vendor == "postgresql"
-        #: What finds a table's name where it stands by itself.
-        self._words: dict[str, re.Pattern[str]] = {}
         self._glance = Glance(self._tables, vendor)
         self._order = {id(entry): place for place, entry in enumerate(watch.entries)}
         self._shared: dict[tuple[Touch, ...], tuple[Touch, ...]] = {}
@@ -171,12 +187,18 @@ class Attributor:
             text = sql if type(sql) is str else _text(sql)
             if text is None:
                 return self._all(NOT_UNDERSTOOD)
-            # What differs in the lengths of its lists alone touches the same.
-            key = _abridged(text) if len(text) > _LONG and self._abridges else text
+            key = text
+            if len(text) > _LONG:
+                # What differs in the lengths of its lists alone touches the same.
+                if self._abridges:
+                    key = _abridged(text)
+            elif text.startswith(_SAVEPOINTS) and ";" not in text:
+                return _NOTHING
             answer = self._texts.answers.get(key)
             if answer is None:
                 return self._attribute(key)
-            if not answer and len(text) <= CLEAR and text.isascii():
+            if not answer and key is not text and len(text) <= CLEAR and text.isascii():
+                # It is not remembered by itself, and may well come again.
                 self.clear[len(text)] = text
             return answer
         except Exception:
@@ -185,8 +207,6 @@ class Attributor:
     def _attribute(self, text: str) -> tuple[Touch, ...]:
         tables = self._named(text)
         if tables:
-            if text.startswith(_SAVEPOINTS) and len(text) < 200 and ";" not in text:
-                return _NOTHING
             answer = self._judge(text, tables)
             if len(text) <= _MAX_REMEMBERED:
                 self._texts.put(text, answer)
@@ -198,35 +218,51 @@ class Attributor:
             if len(once) >= _MAX_ONCE:
                 once.clear()
             once.add(key)
-        elif len(text) <= _MAX_REMEMBERED and not text.startswith(_SAVEPOINTS):
+        elif len(text) <= _MAX_REMEMBERED:
             self._texts.put(text, _NOTHING)
         return _NOTHING
 
     def _named(self, text: str) -> list[str]:
         """Slated tables that the text may name."""
-        folded = text.lower() if text.isascii() else fold_case(text)
+        parts = self._parts
+        if text.isascii():
+            folded = text.lower()
+        elif len(text) <= _MAX_READ:
+            folded = fold_case(text)
+        else:
+            # Folding so much takes milliseconds. Only these two letters are ASCII to a database in another case.
+            raw = text.replace("\u0130", "i").replace("\u212a", "k").encode("utf-8", "surrogatepass")
+            folded = raw.lower().decode("latin-1")
+            parts = self._plain_parts
         if self._escapes and 'u&"' in folded:
             escapes = {"\\", *_UESCAPE.findall(folded)}
             if len(folded) > _MAX_MASKED or len(escapes) > _MAX_ESCAPES:
                 return list(self._tables)
             folded += "".join(re.sub(re.escape(each) + _ESCAPED, _character, folded) for each in sorted(escapes))
-        found = [table for part, table in self._parts if part in folded]
-        return [table for table in found if self._stands(table, folded)] if found else found
+        # Of what is no ASCII the bytes of a long text do not tell the case.
+        blurred = parts is not self._parts
+        return [
+            table
+            for part, table in parts
+            if part in folded and ((blurred and not table.isascii()) or self._stands(table, folded))
+        ]
 
     def _stands(self, table: str, folded: str) -> bool:
         """Whether the table's name stands in a text that contains it other than in a longer one, as in `book_id`."""
         if not _is_whole(table):
             return True
-        word = self._words.get(table)
-        if word is None:
-            name = re.escape(table)
-            # A number may stand right before a name.
-            word = self._words[table] = re.compile(
-                rf"{name}(?![_$0-9a-z\x80-\U0010ffff])(?<![_$a-z\x80-\U0010ffff]{name})"
-            )
-        if len(folded) > _MAX_READ and folded.count(table) > _MAX_LOOKS:
-            return True
-        return word.search(folded) is not None
+        at, size = folded.find(table), len(table)
+        for _ in range(_MAX_LOOKS):
+            if at < 0:
+                return False
+            after = folded[at + size : at + size + 1]
+            if after not in _NAMING and after <= "\x7f":
+                # A number may stand right before a name.
+                before = folded[at - 1 : at] if at else ""
+                if (before not in _NAMING or before in _DIGITS) and before <= "\x7f":
+                    return True
+            at = folded.find(table, at + 1)
+        return True
 
     def _judge(self, text: str, tables: list[str]) -> tuple[Touch, ...]:
         given = len(text)
@@ -247,7 +283,7 @@ class Attributor:
         key = text
         literal = _LITERAL.search(text) is not None
         if literal and len(text) <= _MAX_MASKED and not any(each in text for each in _UNMASKABLE):
-            key = "\0" + _MASKED_ROWS.sub("(?)", _MASKED_LIST.sub("?)", self._mask.sub(r"\1?", text)))
+            key = "\0" + _MASKED_ROWS.sub("(?)", _MASKED_LIST.sub("?", self._mask.sub(r"\1?", text)))
             known = self._shapes.answers.get(key)
             if known is not None:
                 return known
@@ -285,8 +321,10 @@ class Attributor:
             ]
         )
 
-    def _touches(self, found: Iterable[tuple[str, Found]]) -> tuple[Touch, ...]:
+    def _touches(self, found: Collection[tuple[str, Found]]) -> tuple[Touch, ...]:
         """One touch for each entry and access; a touch by name says more than one by star."""
+        if not found:
+            return _NOTHING
         best: dict[tuple[int, Access], Touch] = {}
         for table, each in found:
             for entry in self._tables[table][each.column]:
@@ -324,27 +362,56 @@ def _abridged(text: str) -> str:
     Quick, whatever the lengths. What is left out can be no part of a name, nor of anything else that a text's meaning
     hangs on, wherever it stands.
     """
-    at = text.find("(%s, ")
+    at = text.find("(%s")
+    if at < 0:
+        return text
+    end = text.find(")", at)
+    list_ = text[at:end]
+    if len(list_) & 3 == 3 and _PLACES.startswith(list_):
+        # Most have no more than one.
+        rest = text[end + 1 :]
+        if "(%s" in rest:
+            row = f", {list_})"
+            last = rest.rfind(row) + len(row)
+            if rest[:last] == row * (last // len(row)):
+                rest = rest[last:]
+        elif len(list_) < _ONE_PLACE:
+            return text
+        if "(%s" not in rest:
+            return f"{text[:at]}(%s){rest}"
+    return _abridged_all(text, at)
+
+
+def _abridged_all(text: str, at: int) -> str:
+    """The same for a text with several lists, of which the first is not before `at`."""
+    parts: list[str] = []
+    start = 0
+    # One character is found many times faster than several.
     for _ in range(_MAX_LISTS):
         if at < 0:
             break
-        end = text.find(")", at)
-        if end < 0:
-            break
-        list_ = text[at:end]
-        if len(list_) & 3 != 3 or not (_PLACES.startswith(list_) or _is_list(list_)):
-            at = text.find("(%s, ", at + 1)
-            continue
-        end += 1
-        if text.startswith(", (", end):
-            row = f", {list_})"
-            found = text.rfind(row, end)
-            last = found + len(row)
-            if found >= 0 and text[end:last] == row * ((last - end) // len(row)):
-                end = last
-        text = f"{text[:at]}(%s){text[end:]}"
-        at = text.find("(%s, ", at)
-    return text
+        if text.startswith("(%s", at):
+            end = text.find(")", at)
+            if end < 0:
+                break
+            list_ = text[at:end]
+            if len(list_) & 3 == 3 and (_PLACES.startswith(list_) or _is_list(list_)):
+                end += 1
+                if text.startswith(", (%s", end):
+                    row = f", {list_})"
+                    found = text.rfind(row, end)
+                    last = found + len(row)
+                    if found >= 0 and text[end:last] == row * ((last - end) // len(row)):
+                        end = last
+                if end - at > _ONE_PLACE:
+                    parts += (text[start:at], "(%s)")
+                    start = end
+                at = end - 1
+        at = text.find("(", at + 1)
+    if not parts:
+        return text
+    parts.append(text[start:])
+    return "".join(parts)
 
 
 def _is_list(text: str) -> bool:

@@ -18,11 +18,13 @@ _MAX_GLANCE = 10_000
 _MAX_PARENTHESES = 100
 
 # No literals, comments, second statements or line breaks: what is left is read alike by every database.
-_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ .,()%:+-/<>=!|*")
+_CHARACTERS = r"[A-Za-z0-9_ .,()%:+\-/<>=!|*{quote}]*+\Z"
 # Words by which columns are used that nobody names; and comments.
 _WORDS = ("natural", "table", "match", " into ", "--", "/*")
-#: SQLite's `x IN t` reads a column of t; of a join in parentheses, right of another or with an alias, it reads all.
-_SQLITE_ALL = re.compile(r"in(?![a-z0-9_])(?<![a-z0-9_]in)(?! ?\()|(?:join|,) ?\(|from ?\((?! ?select )")
+#: A word IN without parentheses behind it.
+_IN_TABLE = re.compile(r"in(?![a-z0-9_])(?<![a-z0-9_]in)(?! ?\()")
+_JOINED = ("join (", "join(", ", (", ",(")
+_SUBQUERIES = ("from (select ", "from ( select ", "from(select ")
 #: PostgreSQL's functions that run SQL given as text have one of these in their names.
 _RUNNING = ("_to_xml", "dblink", "ts_stat", "ts_rewrite", "crosstab", "connectby", "xpath_table")
 #: Names that can be written in one way only, but for their case and quotes.
@@ -60,7 +62,7 @@ class Glance:
     def __init__(self, tables: Mapping[str, Collection[str]], vendor: str) -> None:
         quote = '"' if vendor in ("postgresql", "sqlite") else "`"
         self._quote = quote
-        self._characters = _CHARACTERS | {quote}
+        self._made_of = re.compile(_CHARACTERS.format(quote=quote)).match
         self._vendor = vendor
         self._tables = tables
         #: Made when first asked for; None for those whose names can be written in several ways.
@@ -71,7 +73,7 @@ class Glance:
         if len(text) > _MAX_GLANCE:
             return None
         folded = fold_case(text)
-        if not folded.startswith("select ") or not self._characters.issuperset(text):
+        if not folded.startswith("select ") or self._made_of(text) is None:
             return None
         found: list[tuple[str, Found]] = []
         for table in tables:
@@ -102,6 +104,18 @@ class Glance:
             and folded.count(self._quote) % 2 == 0
             and folded.count("*") == folded.count("count(*)")
             and not any(word in folded for word in _WORDS)
-            and not (self._vendor == "sqlite" and _SQLITE_ALL.search(folded) is not None)
+            and not (self._vendor == "sqlite" and _may_read_all(folded))
             and not (self._vendor == "postgresql" and any(name in folded for name in _RUNNING))
         )
+
+
+def _may_read_all(folded: str) -> bool:
+    """Whether SQLite may read every column of something that the query does not say.
+
+    Of a table behind IN; of a join in parentheses that stands right of another, or has an alias.
+    """
+    return (
+        any(join in folded for join in _JOINED)
+        or folded.count("from (") + folded.count("from(") != sum(map(folded.count, _SUBQUERIES))
+        or _IN_TABLE.search(folded) is not None
+    )

@@ -128,7 +128,8 @@ _SQLITE = _compile(
     _NUMBER,
     _PLACEHOLDER,
     rf"(?P<param>[:@$#][{_LETTER}0-9$]++|\?[0-9]*+)",
-    _BROKEN,
+    # So is a bracket that is never closed.
+    r"""(?P<broken>['"`\[])""",
     r"(?P<op>->>?|\|\||.)",
 )
 
@@ -186,9 +187,7 @@ def readings(sql: str, vendor: str, limit: int) -> Iterator[list[str]]:
 
 
 # Characters of which the ORM's statements are made: literals, and what databases read differently, have others.
-_PLAIN_CHARACTERS = frozenset(
-    'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ \t\n\v\f\r"`.,()%:*+-/<>=!~&|^'
-)
+_PLAIN_CHARACTERS = re.compile(r'[A-Za-z0-9_ \t\n\v\f\r"`.,()%:*+\-/<>=!~&|^]*+\Z')
 _UNUSUAL_PERCENT = re.compile(r"%(?!s(?![A-Za-z0-9_]))")
 _UNUSUAL_COLON = re.compile(r"(?<!:):(?!:)")
 _UNUSUAL_NUMBER = re.compile(r"[^A-Za-z0-9_][0-9]++[A-Za-z_]")
@@ -198,12 +197,11 @@ _UNUSUAL_PAIRS = ("--", "/*", '""', "``")
 
 def _is_plain(sql: str) -> bool:
     """Whether a text has nothing that databases read differently, and no literals or comments."""
-    characters = set(sql)
-    if not characters <= _PLAIN_CHARACTERS or any(pair in sql for pair in _UNUSUAL_PAIRS):
+    if _PLAIN_CHARACTERS.match(sql) is None or any(pair in sql for pair in _UNUSUAL_PAIRS):
         return False
     return not (
-        ("%" in characters and _UNUSUAL_PERCENT.search(sql) is not None)
-        or (":" in characters and _UNUSUAL_COLON.search(sql) is not None)
+        ("%" in sql and _UNUSUAL_PERCENT.search(sql) is not None)
+        or (":" in sql and _UNUSUAL_COLON.search(sql) is not None)
         or _UNUSUAL_NUMBER.search(sql) is not None
         or _UNUSUAL_FRACTION.search(sql) is not None
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: Whoever asks often what statements touch looks first for the text at `clear[len(text) & CLEAR]`: to compare texts is
-#: faster than to hash one. There is the text of that length, up to this many characters, that was last found to touch
-#: nothing: half a megabyte at most.
+#: Whoever asks often what statements touch looks first for the text at `clear[len(text) & CLEAR]`, because comparing
+#: texts is faster than hashing one, and then among those that are known to be `untouched`: there it finds the text
+#: itself, which it puts into `clear`.
 CLEAR = 1_023
+#: Longer ones it does not hash: most have lists in them that are left out first.
+HASHED = 600
 
 
 class Access(StrEnum):

@@ -340,6 +340,7 @@ class _Due:
 
     def __init__(self, eye: watch.Eye) -> None:
         self.clear: list[str | None] = [None] * (CLEAR + 1)
+        self.untouched: dict[str, str] = {}
         self._eye = eye
 
     def touches(self, sql: object) -> Sequence[Touch]:

@@ -10,14 +10,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import CodeType, FrameType
+from types import CodeType, FrameType, MappingProxyType
 from typing import Any, Protocol
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from guard import conf
-from guard.attribution.watchlist import CLEAR, Touch, Watched, WatchList
+from guard.attribution.watchlist import CLEAR, HASHED, Touch, Watched, WatchList
 from guard.runtime.grumble import grumble
 from guard.runtime.sightings import Meaning, Sightings
 from guard.schema.footprint import Footprint
@@ -44,6 +44,10 @@ class Attribution(Protocol):
     @property
     def clear(self) -> list[str | None]:
         """Texts that are known to touch nothing, see `watchlist.CLEAR`."""
+
+    @property
+    def untouched(self) -> Mapping[str, str]:
+        """All of them, under themselves."""
 
     def touches(self, sql: object) -> Sequence[Touch]: ...
 
@@ -79,19 +83,23 @@ def _nothing() -> None:
     pass
 
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
 class Eye:
     """What one ledger's watch sees: shared by the connections of every thread to that database.
 
     `attributor` is None while nothing is slated and nothing is due.
     """
 
-    __slots__ = ("_attributor", "alias", "before_touch", "clear", "meanings", "news", "route", "sightings")
+    __slots__ = ("_attributor", "alias", "before_touch", "clear", "meanings", "news", "route", "sightings", "untouched")
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
         self._attributor: Attribution | None
         #: All that the hot path looks at: what the attributor knows to be clear, None where there is no attributor.
         self.clear: list[str | None] | None
+        self.untouched: Mapping[str, str]
         self.sightings: Sightings
         self.meanings: Mapping[tuple[str, str], Meaning]
         #: Where a statement outside any request comes from: "command:NAME", or empty.
@@ -110,6 +118,8 @@ class Eye:
     @attributor.setter
     def attributor(self, attributor: Attribution | None) -> None:
         self._attributor = attributor
+        # Before `clear`, which says that there is one.
+        self.untouched = _NONE if attributor is None else attributor.untouched
         self.clear = None if attributor is None else attributor.clear
 
     def open(self, attributor: Attribution | None, watch: WatchList, footprint: Footprint, *, vendor: str = "") -> None:
@@ -193,14 +203,19 @@ Wrapper = Callable[[Callable[..., Any], Any, Any, bool, dict[str, Any]], Any]
 
 
 def _wrapper(eye: Eye) -> Wrapper:
-    mark, last = passing, CLEAR
+    mark, last, most = passing, CLEAR, HASHED
 
     def guard_watch(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         clear = eye.clear
         if clear is not None:
             try:
-                if clear[len(sql) & last] != sql:
-                    _look(eye, sql, context)
+                place = len(sql) & last
+                if clear[place] != sql:
+                    known = eye.untouched.get(sql) if len(sql) < most else None
+                    if known is None:
+                        _look(eye, sql, context)
+                    else:
+                        clear[place] = known
             except StopWork:
                 raise
             except Exception:

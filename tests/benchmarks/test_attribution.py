@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection, connections, models, transactio
 from django.db.backends import utils
 
 from guard.attribution import Attributor, Watched, WatchList, shape
-from guard.attribution.watchlist import CLEAR
+from guard.attribution.watchlist import CLEAR, HASHED
 from tests.integration.attribution import library, orm_calls
 
 ROUNDS = 7
@@ -45,12 +45,17 @@ def noop(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context
 
 def asking(attributor: Attributor) -> Callable[..., Any]:
     """What guard's own wrapper asks, and nothing else."""
-    clear = attributor.clear
+    clear, untouched = attributor.clear, attributor.untouched
 
     def wrapper(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         try:
-            if clear[len(sql) & CLEAR] != sql:
-                attributor.touches(sql)
+            place = len(sql) & CLEAR
+            if clear[place] != sql:
+                known = untouched.get(sql) if len(sql) < HASHED else None
+                if known is None:
+                    attributor.touches(sql)
+                else:
+                    clear[place] = known
         except Exception:
             attributor.touches(sql)
         return execute(sql, params, many, context)
@@ -137,7 +142,7 @@ def mixed_log(size: int = 20_000) -> list[str]:
             log.append(f'SELECT {columns} FROM "{table}" WHERE "{table}"."id" IN ({places})')
         elif pick < 0.9:
             names = ", ".join(f'"{name}"' for name in library.columns(table)[1:])
-            row = f"({', '.join(['%s'] * names.count(','))}, %s)"
+            row = f"({', '.join(['%s'] * (names.count(',') + 1))})"
             log.append(f'INSERT INTO "{table}" ({names}) VALUES {", ".join([row] * draw.randint(1, 60))}')
         else:
             log.append(

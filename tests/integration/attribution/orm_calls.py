@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
+from django.core.exceptions import FieldError
 from django.db import DatabaseError, NotSupportedError, connections, models, transaction
 from django.db.models import (
     Avg,
@@ -388,7 +389,8 @@ def record(alias: str) -> dict[str, Any]:
                     call()
                     transaction.set_rollback(True, using=alias)
             # ValueError: MariaDB without time zone tables, after the statement has run.
-            except (DatabaseError, NotSupportedError, models.ObjectDoesNotExist, ValueError):
+            # FieldError: what one version of Django can and another cannot.
+            except (DatabaseError, NotSupportedError, models.ObjectDoesNotExist, ValueError, FieldError):
                 continue
     return seen
 

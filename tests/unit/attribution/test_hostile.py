@@ -22,6 +22,9 @@ HOSTILE = {
     "quotes": "SELECT id FROM book WHERE " + "'" * 100_001,
     "dots": "SELECT " + "a." * 30_000 + "b FROM book",
     "braces": "{CALL book}",
+    "literals without an end": "SELECT id FROM book WHERE x IN (" + "'a', " * 1_900,
+    "brackets": "SELECT id FROM book WHERE " + "[" * 60_000,
+    "letters of other scripts": "SELECT id FROM book WHERE x = '" + "İ" * 1_000_000,
 }
 
 
@@ -47,6 +50,16 @@ def test_lone_surrogates_are_read(vendor: str) -> None:
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_a_long_text_that_does_not_name_the_table_is_cleared(vendor: str) -> None:
     assert ask("SELECT status FROM chapter WHERE x IN (" + ", ".join(["'boo'"] * 100_000) + ")", vendor) == NOT
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("table", ["book", "année", "kind", "書籍"])
+def test_a_long_text_of_other_letters_names_a_table_in_whatever_case(vendor: str, table: str) -> None:
+    long = "SELECT 'é書" + "ß" * 100_000 + "' FROM "
+
+    for name in (table, table.upper(), table.replace("k", "\u212a").replace("i", "\u0130")):
+        assert ask(f'{long}"{name}"', vendor, table=table) != NOT
+    assert ask(f"{long}chapter, xbook, book_id", vendor) == NOT
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

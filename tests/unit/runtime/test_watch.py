@@ -30,6 +30,7 @@ class Broken:
     """An attributor with a bug."""
 
     clear: list[str | None] = [None] * (CLEAR + 1)
+    untouched: dict[str, str] = {}
 
     def touches(self, sql: object) -> Sequence[Touch]:
         raise RuntimeError("a bug in guard")
@@ -156,6 +157,7 @@ def test_only_the_end_of_a_refused_command_gets_through(eye: watch.Eye) -> None:
 
     class Ending:
         clear: list[str | None] = [None] * (CLEAR + 1)
+        untouched: dict[str, str] = {}
 
         def touches(self, sql: object) -> Sequence[Touch]:
             raise Stop
