@@ -15,9 +15,11 @@ class GuardConfig(AppConfig):
 
     def ready(self) -> None:
         from guard import alerts
+        from guard.phases import marks
         from guard.runtime import process
 
         alerts.subscribe()
+        marks.install()
         process.install()
         for module in ("guard.checks",):
             if importlib.util.find_spec(module) is not None:
