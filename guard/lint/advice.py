@@ -103,8 +103,7 @@ def _tightened_at_once(spots: Sequence[_Spot]) -> Iterator[Finding]:
                         spot,
                         f"{spot.name} takes something from old code about {target}, which {made[target].name} makes in "
                         f"the same deploy. {judgement.what}.",
-                        "Give the field a default, with which the rows are filled that old code inserts meanwhile, or "
-                        "move it to a migration of a later deploy."
+                        _until_required(spot.operation)
                         if judgement.disposition is Disposition.SPLIT
                         else "Move it to a migration of a later deploy, when every instance that is deployed knows the "
                         "column.",
@@ -120,7 +119,15 @@ def _filled(spot: _Spot) -> bool:
     operation = spot.operation
     if spot.judgement.disposition is not Disposition.SPLIT or not isinstance(operation, ops.AlterField):
         return False
-    return bool(operation.field.has_default() or operation.field.has_db_default())
+    # One default cannot fill several rows of a unique column.
+    return bool(operation.field.has_default() or operation.field.has_db_default()) and not operation.field.unique
+
+
+def _until_required(operation: Operation) -> str:
+    later = "move it to a migration of a later deploy."
+    if getattr(getattr(operation, "field", None), "unique", False):
+        return f"Fill the rows that old code inserts meanwhile, each with a value of its own, or {later}"
+    return f"Give the field a default, with which the rows are filled that old code inserts meanwhile, or {later}"
 
 
 def _undeclared_order(spots: Sequence[_Spot], ancestors: Callable[[Key], Collection[Key]]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import guard
 from guard.phases.plan import MigrationJudgement
+from guard.phases.rules import COMPANION, JOINED
 from guard.phases.words import Disposition, Judgement, Phase
 
 #: What a hint says before where its finding's id is explained.
@@ -101,6 +102,8 @@ def of_operation(judgement: MigrationJudgement, index: int, operation: Judgement
     level, check, text = _DISPOSITIONS[disposition]
     if disposition is Disposition.SPLIT and operation.phase is Phase.EXPAND:
         text = "keeps something in the database for old code, until nobody needs it any more"
+    elif disposition is Disposition.SPLIT and not operation.takes and operation.note not in (COMPANION, JOINED):
+        text = "runs in two steps: NULL stays allowed until nobody leaves it there any more"
     whose = "Without guard it breaks in old code:" if disposition is Disposition.SPLIT else "In old code it breaks"
     breaks = f" {whose} {operation.breaks_old}." if operation.breaks_old else ""
     note = f" ({operation.note.rstrip('.')}.)" if operation.note and disposition is not Disposition.SPLIT else ""

@@ -79,7 +79,7 @@ def _plans(
     """Migrations that are deployed together, judged: all that are not applied, or each that is wanted by itself."""
     state = history.start()
     if not together:
-        everything = map(history.migration, history.order)
+        everything = (plan.unfolded(history.migration(key)) for key in history.order)
         for migration, judgement in plan.judge_each(
             everything, state, connection=connection, strategy=config.strategy, declared=config.phases
         ):
@@ -92,7 +92,7 @@ def _plans(
             state = history.migration(key).mutate_state(state, preserve=False)
         else:
             # Those that nobody asked about come along: they may make what the others need.
-            pending.append(history.migration(key))
+            pending.append(plan.unfolded(history.migration(key)))
     yield (
         pending,
         plan.judge_plan(
@@ -111,7 +111,8 @@ def _placed(found: Finding, history: History) -> Finding:
     migration = history.migration((found.app, found.migration))
     path = getattr(sys.modules.get(migration.__module__), "__file__", None) or ""
     lines = _lines(path, len(migration.operations)) if path.endswith(".py") else ()
-    line = lines[found.operation] if 0 <= found.operation < len(lines) else 1
+    places = plan.places(migration) if lines and found.operation >= 0 else ()
+    line = lines[places[found.operation]] if 0 <= found.operation < len(places) else 1
     return dataclasses.replace(found, path=path, line=line)
 
 

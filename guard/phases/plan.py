@@ -107,9 +107,9 @@ def unfolded(migration: Migration) -> Migration:
     Nothing else tells the two apart, and what stands alone can run in two steps. Operations that only the state half
     has may follow; what reaches the database alone and changes no state (RunPython, RunSQL) may stand anywhere.
     """
-    operations: list[Operation] = []
-    for operation in migration.operations:
-        operations += _unfolded(operation) or [operation]
+    if not any(type(operation) is ops.SeparateDatabaseAndState for operation in migration.operations):
+        return migration
+    operations = [each for operation in migration.operations for each in _unfolded(operation) or [operation]]
     if len(operations) == len(migration.operations):
         # Each gave one: perhaps itself.
         same = all(a is b for a, b in zip(operations, migration.operations, strict=True))
@@ -118,6 +118,13 @@ def unfolded(migration: Migration) -> Migration:
     found = copy.copy(migration)
     found.__dict__["operations"] = operations
     return found
+
+
+def places(migration: Migration) -> tuple[int, ...]:
+    """For each operation of the unfolded migration, where in `migration.operations` it comes from."""
+    return tuple(
+        place for place, operation in enumerate(migration.operations) for _ in _unfolded(operation) or [operation]
+    )
 
 
 def _unfolded(operation: Operation) -> list[Operation]:

@@ -610,7 +610,7 @@ def _add_field(operation: ops.AddField, context: Context) -> Judgement:
         what,
         breaks_old=f"inserts into {context.label(operation.model_name)}: {why}" if why else "",
         breaks_new=breaks_new,
-        recipe="# Add the field without unique=True; make it unique in a later deploy." if why else "",
+        recipe=_unique_recipe(operation, name, field) if why else "",
         makes=[target],
         note=_refers(field, key),
     )
@@ -697,10 +697,14 @@ class _Code(str):
         return str(self)
 
 
+#: In place of an argument that is left out.
+_LEFT_OUT = object()
+
+
 def _written(field: naming.Field, **changed: object) -> str:
-    """The field as a model declares it, with some arguments changed (None drops one)."""
+    """The field as a model declares it, with some arguments changed or left out."""
     _, path, args, kwargs = field.deconstruct()
-    kwargs = {**kwargs, **changed}
+    kwargs = {name: value for name, value in {**kwargs, **changed}.items() if value is not _LEFT_OUT}
     if "db_default" in changed:
         kwargs.pop("default", None)
     listed = [repr(arg) for arg in args] + [f"{name}={value!r}" for name, value in kwargs.items()]
@@ -715,14 +719,28 @@ def _required_recipe(operation: ops.AddField, name: str, field: naming.Field) ->
             "from django.db.models.functions import Now\n"
             f"{name} = {_written(field, db_default=_Code('Now()'))}"
         )
-    nullable = field.clone()
-    nullable.null = True
+    # Django gives every row that is there one and the same default, which a unique column has no room for.
+    without = {"default": _LEFT_OUT, "db_default": _LEFT_OUT} if field.unique else {}
+    each = ", a value of its own for each" if field.unique else ""
     return (
         "# Deploy 1: allow NULL, so that old code can insert:\n"
-        f"migrations.AddField({operation.model_name!r}, {operation.name!r}, {_written(nullable)}),\n"
-        "# then fill the rows that are there (RunPython).\n"
-        "# Deploy 2, when only code that writes the field is deployed: require it:\n"
-        f"migrations.AlterField({operation.model_name!r}, {operation.name!r}, {_written(field)})"
+        f"migrations.AddField({operation.model_name!r}, {operation.name!r}, "
+        f"{_written(field, null=True, **without)}),\n"
+        f"# then fill the rows that are there (RunPython){each}.\n"
+        "# Deploy 2, when only code that writes the field is deployed: fill the others, and require it:\n"
+        f"migrations.AlterField({operation.model_name!r}, {operation.name!r}, {_written(field, **without)})"
+    )
+
+
+def _unique_recipe(operation: ops.AddField, name: str, field: naming.Field) -> str:
+    """For a unique field whose default in the database is the same for every row."""
+    if getattr(field, "generated", False):
+        return "# Add the field without unique=True; make it unique in a later deploy."
+    if not field.null:
+        return _required_recipe(operation, name, field)
+    return (
+        "# Leave the default out: the rows that do not say a value have NULL, which may repeat:\n"
+        f"{name} = {_written(field, db_default=_LEFT_OUT)}"
     )
 
 

@@ -257,8 +257,8 @@ def _kept(source: _Field, new: _Field, connection: Any, present: str | None, *, 
 
 
 def filling(schema_editor: BaseDatabaseSchemaEditor, source: _Field, new: _Field) -> object:
-    """What Django itself would put where NULL is, or NO_DEFAULT."""
-    if new.has_db_default():
+    """What Django itself would put where NULL is, or NO_DEFAULT: one value is none for many rows of a unique column."""
+    if new.has_db_default() or new.unique:
         return NO_DEFAULT
     value = schema_editor._effective_default(source)  # type: ignore[attr-defined]
     return NO_DEFAULT if value is None else value

@@ -66,6 +66,33 @@ def test_findings_point_to_the_line_of_their_operation(project: Project) -> None
     assert "shop_product.title" in found["targets"]
 
 
+def test_halves_that_say_the_same_are_judged_as_migrate_judges_them(project: Project) -> None:
+    noop = "migrations.RunPython(migrations.RunPython.noop)"
+    project.add(
+        "0002_separate",
+        f"migrations.SeparateDatabaseAndState([{noop}, {REMOVE}], [{REMOVE}])",
+        RENAME,
+    )
+
+    removed, renamed = project.lint().findings
+
+    lines = (project.path / renamed["path"]).read_text().splitlines()
+    assert (removed["id"], removed["disposition"]) == ("guard.I101", "split")
+    assert REMOVE in lines[removed["line"] - 1]
+    assert RENAME in lines[renamed["line"] - 1]
+
+
+def test_what_waits_is_told_by_its_kind(project: Project) -> None:
+    project.add("0002_nullable", "migrations.AddField('product', 'sign', models.CharField(max_length=9, null=True))")
+    project.add("0003_required", "migrations.AlterField('product', 'sign', models.CharField(max_length=9))")
+    project.add("0004_removed", REMOVE)
+
+    required, removed = (found["message"] for found in project.lint().findings)
+
+    assert "NULL stays allowed until nobody leaves it there any more" in required
+    assert "what it takes away waits until nobody uses it" in removed
+
+
 def test_text_github_and_sarif_say_the_same(project: Project) -> None:
     project.add("0002_rename", RENAME)
 

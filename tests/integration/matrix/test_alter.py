@@ -121,6 +121,27 @@ def test_what_runs_whole_breaks_no_view_in_silence(alias):
         deploy.drop()
 
 
+def test_one_default_is_not_put_into_several_rows_of_a_unique_column(alias: str) -> None:
+    def rows(made):
+        for title in ("a", "b"):
+            made.create("Item", title=title)
+
+    required = m.AlterField("item", "x", char(unique=True, default="d"))
+    deploy = Deploy(alias, Case([item()], [[m.AddField("item", "x", char(null=True)), required]], rows=rows))
+    try:
+        deploy.seed()
+        deploy.arrive(1, "old")
+        deploy.migrate(2)
+        assert deploy.applied() == 2
+        with deploy.connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*), count(x) FROM {deploy.app}_item")
+            there, filled = cursor.fetchone()
+        assert there >= 2
+        assert filled == 0
+    finally:
+        deploy.drop()
+
+
 @pytest.mark.parametrize("vendor", ["postgres"], indirect=True)
 def test_a_first_fill_in_batches_goes_on_where_it_was_interrupted(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def rows(made):

@@ -560,6 +560,32 @@ def test_postgres_operation_does_nothing_elsewhere(operation):
 
 
 @pytest.mark.parametrize(
+    "field",
+    [char(unique=True, default="v"), char(unique=True, db_default="v"), char(unique=True, default=uuid.uuid4)],
+)
+def test_recipe_for_a_unique_field_is_no_new_mistake(field):
+    refused = judge(m.AddField("item", "x", field), ITEM)
+
+    lines = [line for line in refused.recipe.splitlines() if line.startswith("migrations.")]
+    added, required = (eval(line.rstrip(","), {"migrations": m, "models": models}) for line in lines)
+    assert refused.disposition is REFUSE
+    # Nothing that every row would get alike.
+    assert not (added.field.has_default())
+    assert not (added.field.has_db_default())
+    assert judge(added, ITEM).disposition is RUN
+    assert judge(required, model("Item", ("x", added.field))).disposition is SPLIT
+
+
+def test_recipe_for_a_unique_field_that_may_be_null_leaves_its_default_out():
+    refused = judge(m.AddField("item", "x", char(unique=True, null=True, db_default="v")), ITEM)
+
+    (line,) = [line for line in refused.recipe.splitlines() if line.startswith("x = ")]
+    field = eval(line.removeprefix("x = "), {"models": models})
+    assert refused.disposition is REFUSE
+    assert judge(m.AddField("item", "x", field), ITEM).disposition is RUN
+
+
+@pytest.mark.parametrize(
     ("operation", "base", "said"),
     [
         (m.RenameField("item", "title", "name"), [ITEM], "db_column='title'"),
