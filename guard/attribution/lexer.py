@@ -269,6 +269,7 @@ def _split(sql: str, pattern: re.Pattern[str], vendor: str, limit: int, optional
     What only some versions of a server take for code is left out where `optional` is None; else it is code, and noted.
     """
     tokens: list[str] = []
+    comments = 0
     conditional = False
     add = tokens.append
     at = 0
@@ -294,7 +295,9 @@ def _split(sql: str, pattern: re.Pattern[str], vendor: str, limit: int, optional
                 token = known[text] = _named(text, kind, vendor)
             add(token)
         elif kind == "comment":
-            pass
+            comments += 1
+            if comments > limit:
+                raise Unreadable("too long")
         elif kind == "p":
             # Without parameters, `a %s` is `a % s`.
             if tokens and _is_operand(tokens[-1]):

@@ -19,6 +19,8 @@ _VALUE = "?"
 _REST = "…"
 #: Parts of a statement that are looked at, at most.
 _MAX_PARTS = 2_000
+#: Characters of a text that are looked at, at most. A literal that goes on behind them has no end, and ends the shape.
+_MAX_TEXT = 20_000
 
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
 
@@ -51,7 +53,7 @@ _PATTERNS = {
         rf"|(?P<name>`[^`'\"]*+`|(?![xX]')[{_LETTER}][{_LETTER}0-9$]*+)"
         r"|(?P<comment>--[^\n]*+|/\*.*?(?:\*/|\Z))"
         rf"|(?P<parameter>[:@$#][{_LETTER}0-9$]++|\?[0-9]*+)"
-        r"|(?P<end>['\"`\\])"
+        r"|(?P<end>['\"`\\\[])"
         r"|(?P<other>.)",
         re.DOTALL,
     ),
@@ -117,14 +119,14 @@ def _shape(text: str, vendor: str) -> str:
     between = ""
     pattern = _PATTERNS.get(vendor, _ANY)
     places = _Places()
-    for count, found in enumerate(pattern.finditer(text)):
+    for count, found in enumerate(pattern.finditer(text[:_MAX_TEXT])):
         kind = found.lastgroup
-        if kind == "space" or kind == "comment":
-            between = " "
-            continue
         if kind == "end" or count > _MAX_PARTS or size > MAX_SHAPE * 4:
             parts.append(f"{between}{_REST}")
             break
+        if kind == "space" or kind == "comment":
+            between = " "
+            continue
         if kind == "name" or kind == "other":
             part = found.group()
         elif kind == "bracket":
@@ -139,6 +141,9 @@ def _shape(text: str, vendor: str) -> str:
         parts.append(between + part if parts else part)
         size += len(part) + 1
         between = ""
+    else:
+        if len(text) > _MAX_TEXT:
+            parts.append(_REST)
     whole = _LIST.sub(_VALUE, "".join(parts))
     whole = _ROWS.sub(f"({_VALUE})", whole)
     return whole if len(whole) <= MAX_SHAPE else whole[: MAX_SHAPE - 1] + _REST

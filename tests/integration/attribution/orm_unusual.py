@@ -652,7 +652,6 @@ def on_postgresql(alias: str) -> list[Call]:
                 )
             ).values("r")
         ),
-        lambda: list(authors.annotate(a=pg.ArrayAgg("books__title", ordering="-books__title")).values("a")),
         lambda: list(
             authors.annotate(a=pg.ArrayAgg("books__pages", filter=Q(books__title="x"), distinct=True)).values("a")
         ),

@@ -16,7 +16,10 @@ UNREADABLE = 'migrations.RunSQL("nothing that a parser (")'
 
 @pytest.fixture
 def project(tmp_path: Path, zygote: Zygote) -> Project:
-    return Project(tmp_path / "project", zygote)
+    made = Project(tmp_path / "project", zygote)
+    # Django 5.2's squashmigrations opens the database.
+    made.databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+    return made
 
 
 def squashed(project: Project, *args: str) -> str:

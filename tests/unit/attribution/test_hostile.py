@@ -85,6 +85,15 @@ def test_reading_stops_at_the_limit_of_tokens(vendor: str) -> None:
         list(readings("a, " * _MAX_TOKENS, vendor, _MAX_TOKENS))
 
 
+@pytest.mark.parametrize("vendor", [*VENDORS, ""])
+@pytest.mark.parametrize("unit", ["#\n", "--\n", "/**/", "[", "\u0130", "/*! a */", "'a', ", " "])
+def test_of_a_long_text_a_shape_looks_at_the_beginning_alone(vendor: str, unit: str) -> None:
+    # What it did not look at may be anything.
+    long = "SELECT id FROM book WHERE " + unit * 20_000
+
+    assert shape(long + "x" * 100_000 + " 'secret'", vendor) == shape(long + "y" * 100_000 + " 'other'", vendor)
+
+
 def test_what_is_read_is_bounded() -> None:
     # A few milliseconds: about a microsecond for a token, and 20 nanoseconds for a character.
     assert _MAX_TOKENS <= 4_000
