@@ -28,6 +28,8 @@ def declared(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> 
         "null": field.null,
         "unique": field.unique,
         "to": remote,
+        "to_field": getattr(field.remote_field, "field_name", None) if remote else None,
+        "constrained": getattr(field, "db_constraint", None),
         "db_default": repr(field.db_default) if field.has_db_default() else None,
         "collation": getattr(field, "db_collation", None),
         # The database computes it: a plain column cannot become one, and keeps what it had.

@@ -117,3 +117,17 @@ def test_a_table_whose_removal_was_withdrawn_is_taken_over_with_its_rows(shop: S
 
     assert "guard: shop_tag is back in use, with its data." in said
     assert shop.query("SELECT label FROM shop_tag") == [("red",)]
+
+
+@on_sqlite
+def test_a_key_without_a_constraint_does_not_take_over_one_that_has_it(shop: Shop, first: Tree, trees: Trees) -> None:
+    removed = trees.make(first, without("backup"))
+    shop.deploy(first, removed)
+    loose = FIRST.replace('related_name="+"', 'related_name="+", db_constraint=False')
+
+    shop.migrate(trees.make(removed, loose))
+
+    assert shop.states() == {"backup_id": "aside"}
+    facts = shop.facts("backup_id")
+    assert facts is not None
+    assert facts.foreign_keys == ()
