@@ -11,7 +11,6 @@ from django.db.migrations.executor import MigrationExecutor
 from guard.ledger.store import Ledger
 from sampleapp.stage import databases
 from sampleapp.stage.databases import Database
-from tests.integration.gate.fixtures import missing, vendor  # noqa: F401
 from tests.integration.gate.harness import entry
 
 
@@ -28,7 +27,7 @@ def shared() -> Iterator[dict[str, Database]]:
 
 @pytest.fixture
 def alias(
-    vendor: str,  # noqa: F811
+    vendor: str,
     shared: dict[str, Database],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:

@@ -11,7 +11,6 @@ from django.db.migrations.executor import MigrationExecutor
 
 from sampleapp.stage import databases
 from sampleapp.stage.databases import Database
-from tests.integration.gate.fixtures import missing, vendor  # noqa: F401
 from tests.integration.gate.harness import entry
 
 
@@ -29,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Databas
 
 @pytest.fixture
 def connection(
-    vendor: str,  # noqa: F811
+    vendor: str,
     made: dict[str, Database],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> BaseDatabaseWrapper:

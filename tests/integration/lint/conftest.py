@@ -1,1 +1,0 @@
-from tests.integration.gate.fixtures import *  # noqa: F403
