@@ -12,8 +12,8 @@ GUARD_TEST_WORKERS=4                      how many tests run at a time; most of 
 GUARD_TEST_BREADTH=newest                 how widely tests of whole processes and deploys run. "newest": on every
                                           database with the newest Python, on one, in turn, with the other; "all": on
                                           every one with each; else each test once, Pythons and databases in turn,
-                                          and shorter tests of databases on every one, with one Python each
-GUARD_TEST_HELD=1                         every case of the matrix under STRATEGY = "hold", too, and not only a few
+                                          and shorter tests of databases on every one, with one Python each. Where it
+                                          is wide, every case of the matrix runs under STRATEGY = "hold", too
 GUARD_BENCH_BEATS=180000                  beats of a fleet of 10,000 that are measured: an hour's worth
 PYTEST_ARGS                               further arguments for pytest
 """

@@ -744,12 +744,12 @@ class Contractor:
     def _take_null_again(self, restored: rows.Step) -> None:
         """Code that comes back with what is restored may write NULL where NOT NULL has followed: that waits again."""
         fleet = evidence.read_fleet(self.ledger)
-        for step in self.ledger.steps(rows.StepState.DONE, rows.StepState.WAITING):
-            # Begun by a try for which the table's lock was not to be had.
-            begun = step.state is rows.StepState.WAITING and bool(step.payload.get(REOPENING))
+        for step in self.ledger.steps(rows.StepState.DONE, rows.StepState.WAITING, rows.StepState.WITHDRAWN):
+            # Begun by a try for which the table's lock was not to be had, or that was ended halfway.
+            begun = bool(step.payload.get(REOPENING)) and self._wanted(step)
             if step.kind is not rows.StepKind.NULLABLE or not self.ddl.facts(step.table, step.column):
                 continue
-            if step.state is rows.StepState.WAITING and not begun:
+            if step.state is not rows.StepState.DONE and not begun:
                 continue
             if not begun and not any(
                 protocol.relies(fleet.footprints.get(instance.digest), step)
@@ -760,8 +760,8 @@ class Contractor:
                 continue
             with self._ddl_transaction(step.table):
                 # Before the change: where DDL commits by itself, it must be known who forbids NULL again.
-                marked = replace(step, payload={**step.payload, REOPENING: True})
-                again = step if begun else slating.slate(self.ledger, marked)
+                marked = step if begun else self.ledger.save(step, slating.with_payload(step, **{REOPENING: True}))
+                again = marked if marked.state is rows.StepState.WAITING else slating.slate(self.ledger, marked)
                 self.ddl.allow_null(step.table, step.column)
                 left = ColumnFacts.from_json(step.payload["left"])
                 if step.payload.get("kept") and left.default is not None:

@@ -155,6 +155,10 @@ def _late(step: rows.Step, sightings: Iterable[rows.Sighting], fleet: Fleet) -> 
     copied = step.payload.get(copies.COPIED)
     if copied is None:
         return {"late_writes": None}
+    unseen = copied.get(copies.UNSEEN)
+    if unseen is None:
+        # Its `migrate` has ended before it could tell.
+        unseen = copies.unseen(step, copied["at"], fleet.instances, fleet.footprints)
     late = [
         sighting
         for sighting in sightings
@@ -165,6 +169,7 @@ def _late(step: rows.Step, sightings: Iterable[rows.Sighting], fleet: Fleet) -> 
     return {
         "late_writes": sum(sighting.count for sighting in late),
         "last_late_write": max((sighting.last_at for sighting in late), default=None),
+        "unseen_writers": tuple((release, workload, number) for release, workload, number in unseen),
     }
 
 

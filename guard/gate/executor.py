@@ -18,10 +18,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import DatabaseError, router
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import AddField, AlterField, CreateModel, DeleteModel, Migration, RemoveField
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from guard import conf
@@ -36,8 +38,9 @@ from guard.steps import alter_field, delete_model, fill, slating, sqlite_rebuild
 from guard.steps.add_field import NamedAgainAddField
 from guard.steps.alter_field import SteppedAlterField
 from guard.steps.companion import COMPANIONS, Companion
-from guard.steps.ddl import ddl_for
+from guard.steps.ddl import ddl_for, postgresql
 from guard.steps.remove_field import GiveBackRemoveField
+from guard.steps.standing_in import Author
 
 Plan = list[tuple[Migration, bool]]
 
@@ -281,6 +284,8 @@ def _forwards(
         planner = Planner(executor, session, migrations, before, there)
     held = planner.arrange(judged)
     session.copies = planner.copies(judged, held)
+    # What a plan that was interrupted has left.
+    session.copies.settle()
     plan[:] = [item for item in plan if _key(item[0]) not in held]
     result = _run_with(session, executor, run)
     # Beside what came before them in this plan, they had nothing to wait for.
@@ -406,6 +411,8 @@ def _apply_migration(
             still = _StillSealed()
             stand_in = with_operations(stand_in, [*stand_in.operations, still])
             after = _run_whole(session, held, still, lambda: wrapped(state, stand_in, **options), _Out(executor).line)
+        if session.copies is not None:
+            session.copies.settle()
         if session.report.unfilled:
             _fill(session, _Out(executor))
         return after
@@ -616,20 +623,19 @@ def _unapply_migration(
 
     def run(state: ProjectState, migration: Migration, **options: Any) -> ProjectState:
         plain = phases_plan.unfolded(migration)
-        stand_in = with_operations(plain, list(_backwards_stand_ins(plain, state, session)))
+        # Operations are unapplied from the last to the first.
+        stand_in = with_operations(
+            plain, [_Unrecorded(session, migration), *_backwards_stand_ins(plain, state, session)]
+        )
         _record(session, stand_in)
-        result = wrapped(state, stand_in, **options)
-        _void(session, migration)
-        return result
+        return wrapped(state, stand_in, **options)
 
     return run(*args, **kwargs)
 
 
 def _backwards_stand_ins(migration: Migration, before: ProjectState, session: Session) -> Iterator[Operation]:
     """Stand-ins for a migration that is unapplied; `before` is the state without it."""
-    author = delete_model.Author(
-        _key(migration), tuple((app, name) for app, name in migration.replaces), session.report
-    )
+    author = Author(_key(migration), tuple((app, name) for app, name in migration.replaces), session.report)
     # An earlier operation may have renamed the model of a later one.
     states = phases_plan.states_before(migration, before)
     for index, (operation, state) in enumerate(zip(migration.operations, states, strict=True)):
@@ -644,9 +650,7 @@ def _backwards_stand_ins(migration: Migration, before: ProjectState, session: Se
             elif joins:
                 yield delete_model.Joined(operation, author)
             else:
-                yield GiveBackRemoveField.standing_in_for(
-                    operation, author.migration, author.replaced_by, author.report
-                )
+                yield GiveBackRemoveField.standing_in_for(operation, author)
         elif joins:
             yield delete_model.Joined(operation, author)
         elif type(operation) in COMPANIONS:
@@ -659,23 +663,42 @@ def _backwards_stand_ins(migration: Migration, before: ProjectState, session: Se
             if getattr(operation.field, "many_to_many", False):
                 yield delete_model.ReclaimManyToMany.standing_in_for(operation, author)
             else:
-                yield NamedAgainAddField.standing_in_for(operation, author.migration, author.replaced_by, author.report)
+                yield NamedAgainAddField.standing_in_for(operation, author)
         elif type(operation) is AlterField:
-            yield SteppedAlterField.standing_in_for(
-                operation, author.migration, author.replaced_by, author.report, splits=False
-            )
+            yield SteppedAlterField.standing_in_for(operation, author)
         else:
             yield operation
 
 
-def _void(session: Session, migration: Migration) -> None:
-    """What the migration's other steps wanted is wanted no more."""
-    ledger = session.ledger
-    # Unapplying a squash unapplies all that it replaces.
-    unapplied = {_key(migration), *((app, name) for app, name in migration.replaces)}
-    for step in ledger.steps(rows.StepState.WAITING, rows.StepState.DONE):
-        if (step.app, step.migration) in unapplied:
-            ledger.save(step, protocol.void(step, ledger.now()))
+class _Unrecorded(Operation):
+    """The end of unapplying a migration: what its steps still wanted is wanted no more, and it is not applied.
+
+    In the migration's own transaction, where it has one. Django itself notes it behind that: a process that is ended
+    between the two leaves a migration that has been undone and is to be undone again, which no operation can bear.
+    """
+
+    reversible = True
+    reduces_to_sql = False
+
+    def __init__(self, session: Session, migration: Migration) -> None:
+        self._ledger = session.ledger
+        # Unapplying a squash unapplies all that it replaces.
+        self._unapplied = [*((app, name) for app, name in migration.replaces), _key(migration)]
+
+    def describe(self) -> str:
+        return "Notes that it is not applied any more"
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        pass
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        for step in self._ledger.steps(rows.StepState.WAITING, rows.StepState.DONE):
+            if (step.app, step.migration) in self._unapplied:
+                self._ledger.save(step, protocol.void(step, self._ledger.now()))
+        for app, name in self._unapplied:
+            MigrationRecorder(schema_editor.connection).record_unapplied(app, name)
 
 
 # After a plan
@@ -684,10 +707,16 @@ def _void(session: Session, migration: Migration) -> None:
 def _validate_foreign_keys(session: Session) -> None:
     """Apart from the change itself, so that no scan of the table happens under its lock."""
     connection = session.ledger.connection
-    if connection.vendor != "postgresql" or not session.report.to_validate:
+    if connection.vendor != "postgresql":
+        return
+    # Also those that a plan which was interrupted has left.
+    steps = {(step.table, step.column) for step in session.ledger.steps() if step.kind is rows.StepKind.COLUMN}
+    left = [pair for pair in postgresql.unvalidated(connection) if pair in steps] if steps else []
+    wanted = dict.fromkeys([*session.report.to_validate, *left])
+    if not wanted:
         return
     with contract.contractor(connection.alias, session.config) as gate:
-        for table, column in session.report.to_validate:
+        for table, column in wanted:
             gate.validate_foreign_keys(table, column)
         gate.validate_named(session.report.made_again)
 

@@ -275,10 +275,15 @@ def name_taken(judged: Judgement, name: str, target: str, migration: str) -> str
     )
 
 
-def nulls(judged: Judgement, target: Target, number: int) -> str:
-    """NULLs that stand in the way of a NOT NULL, with nothing known to put in their place."""
+def nulls(judged: Judgement, target: Target, number: int, *, by_function: bool = False) -> str:
+    """NULLs that stand in the way of a NOT NULL, and that the database has nothing to put in the place of."""
     rows_have = "row has" if number == 1 else "rows have"
-    return f"{judged.what}. {number:,} {rows_have} NULL in {target}, and the field has no default: fill them first."
+    why = (
+        "its default is a function, which only Django can call: it fills them when no old code writes more"
+        if by_function
+        else "the field has no default: fill them first"
+    )
+    return f"{judged.what}. {number:,} {rows_have} NULL in {target}, and {why}."
 
 
 def differs(judged: Judgement, step: rows.Step) -> str:

@@ -53,6 +53,7 @@ from guard.steps.ddl import ddl_for
 from guard.steps.relaxing import NoDefault, static_default
 from guard.steps.remove_field import SplitRemoveField
 from guard.steps.report import Report
+from guard.steps.standing_in import Author
 
 Key = tuple[str, str]
 
@@ -169,6 +170,9 @@ class Planner:
         self._returning: set[int] = set()
         #: Names of indexes and constraints that this plan leaves over what it slates: over what, and which migration.
         self._standing: dict[str, tuple[Target, str]] = {}
+        #: Models whose unique_together or constraints, or unique_together or index_together, are left over with fields.
+        self._constrained: set[tuple[str, str]] = set()
+        self._together: set[tuple[str, str]] = set()
         #: Tables that a migration of the plan renames, after other operations on them.
         self._moved: set[str] = set()
         #: Names, and groups of columns, of what the plan makes again on leftovers that it takes over.
@@ -222,8 +226,14 @@ class Planner:
             if operation.disposition is Disposition.SPLIT
             for target in operation.takes
         ]
-        me = self.session.me
-        return Copies(self.ledger, slated, self.steps, actor=me.actor, release=me.release)
+        me, fleet = self.session.me, self.fleet
+        gone = [
+            instance.id
+            for instance in fleet.instances
+            if instance.lost(fleet.now)
+            and (instance.id in fleet.proofs.closed or instance.expires_at + self.policy.lost_grace <= fleet.now)
+        ]
+        return Copies(self.ledger, slated, self.steps, actor=me.actor, release=me.release, gone=gone)
 
     def _tables_moved(self, judged: Sequence[MigrationJudgement]) -> set[str]:
         """Tables that the plan renames after it has taken something from them.
@@ -455,7 +465,8 @@ class Planner:
         self, judgement: MigrationJudgement, migration: Migration, makes: tuple[Target, ...], after: ProjectState
     ) -> Held | None:
         key = (judgement.app, judgement.name)
-        reasons = [*self._chained(judgement, migration, after), *self._nulls(judgement, migration)]
+        nulls, computed = self._nulls(judgement, migration)
+        reasons = [*self._chained(judgement, migration, after), *nulls]
         if reasons:
             return Held(key, tuple(reasons), None, makes)
         removals = [
@@ -469,6 +480,7 @@ class Planner:
         whole = (
             judgement.disposition in (Disposition.HOLD, Disposition.REFUSE)
             or key in self.session.unsafe
+            or bool(computed)
             or (
                 self.session.config.strategy is conf.Strategy.HOLD
                 and any(
@@ -500,7 +512,7 @@ class Planner:
             if stopped:
                 self.session.unsafe.add(key)
             return None
-        return Held(key, tuple(messages.contracts(judgement)), None, makes, decided)
+        return Held(key, (*messages.contracts(judgement), *computed), None, makes, decided)
 
     def _clear_while_stopped(self, found: verdict.Evidence) -> bool:
         """Whether the whole fleet is stopped, so that what would wait beside it can run: a maintenance window.
@@ -576,9 +588,14 @@ class Planner:
         tables = {target.table for target in (*judged.names, *judged.makes)}
         return not tables or table in tables
 
-    def _nulls(self, judgement: MigrationJudgement, migration: Migration) -> list[str]:
-        """NULLs that are there where NULL is to be forbidden, and nothing is known that could be put in their place."""
-        reasons = []
+    def _nulls(self, judgement: MigrationJudgement, migration: Migration) -> tuple[list[str], list[str]]:
+        """NULLs that are there where NULL is to be forbidden, and the database has nothing to put in their place.
+
+        First those that have to be filled by hand, then those that Django fills with what a function of the project
+        gives: it does so when nobody writes more of them.
+        """
+        reasons: list[str] = []
+        computed: list[str] = []
         ddl = ddl_for(self._connection, lambda sql, params: None)
         changes = self._data_may_change
         for operation, judged in zip(migration.operations, judgement.operations, strict=True):
@@ -594,8 +611,10 @@ class Planner:
                 continue
             for target in judged.names:
                 if ddl.facts(target.table, target.column) and (number := ddl.nulls(target.table, target.column)):
-                    reasons.append(messages.nulls(judged, target, number))
-        return reasons
+                    by_function = callable(operation.field.default) and not operation.field.unique
+                    found = computed if by_function else reasons
+                    found.append(messages.nulls(judged, target, number, by_function=by_function))
+        return reasons, computed
 
     def _with_parents(self, judgement: MigrationJudgement) -> MigrationJudgement:
         """Refuse a required foreign key whose default no row of its parent has: old code could insert nothing."""
@@ -693,7 +712,7 @@ class Planner:
         self, judgement: MigrationJudgement, migration: Migration, after: ProjectState, *, split: bool = True
     ) -> None:
         key = (judgement.app, judgement.name)
-        author = delete_model.Author(key, self._replaced_by(key), self.session.report)
+        author = Author(key, self._replaced_by(key), self.session.report)
         operations = [
             self._instead(operation, judged, author, after, split and key not in self._in_one and self._splits(judged))
             for operation, judged in zip(migration.operations, judgement.operations, strict=True)
@@ -704,28 +723,24 @@ class Planner:
                 covered = [*(target for target in judged.names if target in removed), *judged.names]
                 self._standing[name] = (covered[0] if covered else Target(key[0]), f"{key[0]}.{key[1]}")
         companions = [operation.operation for operation in operations if isinstance(operation, Companion)]
-        constrained = {
-            delete_model.model_of(operation)
-            for operation in companions
-            if isinstance(operation, (AlterUniqueTogether, RemoveConstraint))
-        }
-        together = {
-            delete_model.model_of(operation)
-            for operation in companions
-            if isinstance(operation, (AlterUniqueTogether, AlterIndexTogether))
-        }
-        names = frozenset(map(_name_freed, companions))
+        for companion in companions:
+            model = (key[0], delete_model.model_of(companion))
+            if isinstance(companion, (AlterUniqueTogether, RemoveConstraint)):
+                self._constrained.add(model)
+            if isinstance(companion, (AlterUniqueTogether, AlterIndexTogether)):
+                self._together.add(model)
         for index, operation in enumerate(operations):
             if isinstance(operation, SplitRemoveField):
-                operation.constrained = operation.model_name_lower in constrained
-                operation.companions, operation.together = names, operation.model_name_lower in together
+                model = (key[0], operation.model_name_lower)
+                operation.constrained, operation.together = model in self._constrained, model in self._together
+                operation.companions = frozenset(self._standing)
             elif isinstance(operation, SteppedAlterField) and self._connection.get_autocommit():
                 operation.fills_behind = all(_meets_no_null(operation, later) for later in operations[index + 1 :])
         if any(a is not b for a, b in zip(operations, migration.operations, strict=True)):
             self.session.stand_ins[key] = with_operations(migration, operations)
 
     def _instead(
-        self, operation: Operation, judged: Judgement, author: delete_model.Author, after: ProjectState, split: bool
+        self, operation: Operation, judged: Judgement, author: Author, after: ProjectState, split: bool
     ) -> Operation:
         if split and judged.note == rules.COMPANION:
             return Companion(operation)
@@ -738,20 +753,20 @@ class Planner:
                 return operation
             if not judged.takes[0].column:
                 return delete_model.SplitRemoveManyToMany.standing_in_for(operation, author)
-            return SplitRemoveField.standing_in_for(operation, author.migration, author.replaced_by, author.report)
+            return SplitRemoveField.standing_in_for(operation, author)
         if type(operation) is AlterField:
             # On SQLite an alteration that changes nothing in the database makes the table anew all the same.
             altered = self._column(operation, author.migration[0], after)
             if split and altered is not None:
                 self._keeping.add((altered.table, altered.column))
             if split or self._keeps([*judged.names, *([altered] if altered else [])]):
-                return SteppedAlterField.standing_in_for(
-                    operation, author.migration, author.replaced_by, author.report, splits=split
-                )
+                stepped = SteppedAlterField.standing_in_for(operation, author)
+                stepped.splits = split
+                return stepped
             return operation
         if type(operation) is RenameField and self._keeps((*judged.takes, *judged.names)):
             self._keeping |= {(target.table, target.column) for target in judged.makes}
-            return SteppedRenameField.standing_in_for(operation, author.report)
+            return SteppedRenameField.standing_in_for(operation, author)
         if type(operation) in MAKING and self._returns(judged):
             self._remade |= {*_names_given(operation), *self._groups(operation, author.migration[0], after)}
             return MakeMissing(operation)
@@ -775,7 +790,7 @@ class Planner:
             return operation
         if issubclass(kind, KeepDefaultAddField):
             self._keeping.add((column.table, column.column))
-        made_by = kind.standing_in_for(operation, author.migration, author.replaced_by, author.report)
+        made_by = kind.standing_in_for(operation, author)
         if isinstance(made_by, ReclaimField):
             made_by.remade = self._remade
         return made_by

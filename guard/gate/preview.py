@@ -33,12 +33,13 @@ from guard.ledger import rows
 from guard.phases import defaults, rules
 from guard.phases import plan as phases_plan
 from guard.phases.words import Disposition, Judgement
-from guard.steps import alter_field, delete_model, leftover, leftover_table, paper, slating
+from guard.steps import alter_field, delete_model, leftover, leftover_table, paper
 from guard.steps.add_field import KeepDefaultAddField
 from guard.steps.ddl import TableFacts
 from guard.steps.relaxing import NO_DEFAULT, NoDefault, static_default
 from guard.steps.report import Report
 from guard.steps.sqlite_rebuild import LeftoverField
+from guard.steps.standing_in import Author
 
 Collect = Callable[[list[tuple[Migration, bool]]], list[str]]
 
@@ -73,7 +74,7 @@ class _Preview:
             strategy=conf.Strategy.SPLIT,
             declared=config.phases,
         )
-        self.author = delete_model.Author((migration.app_label, migration.name), (), Report())
+        self.author = Author((migration.app_label, migration.name), (), Report())
         #: Lines about the contract steps, in the order of the operations.
         self.later: list[str] = []
         #: By table: what the migration has left in it that later rebuilds of it on SQLite have to keep.
@@ -277,7 +278,7 @@ class _Shown(Operation):
         operation: AddField,
     ) -> None:
         field: Any = after._meta.get_field(operation.name)
-        stand_in = KeepDefaultAddField.standing_in_for(operation, *self._author)
+        stand_in = KeepDefaultAddField.standing_in_for(operation, self.preview.author)
         kept = stand_in.kept_field(editor, field)
         editor.add_field(before, kept)
         ddl = paper.ddl_for(editor, after, kept)
@@ -320,11 +321,6 @@ class _Shown(Operation):
     def _keep(self, editor: BaseDatabaseSchemaEditor, model: type[models.Model], field: models.Field[Any, Any]) -> None:
         if editor.connection.vendor == "sqlite":
             self.preview.lent.setdefault(model._meta.db_table, []).append(field)
-
-    @property
-    def _author(self) -> tuple[slating.Pair, tuple[slating.Pair, ...], Report]:
-        author = self.preview.author
-        return author.migration, author.replaced_by, author.report
 
     def _step(self, kind: rows.StepKind, table: str, column: str = "") -> rows.Step:
         app, name = self.preview.author.migration

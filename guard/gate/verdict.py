@@ -126,6 +126,8 @@ class Evidence:
     late_writes: int | None = 0
     #: When the last of them came.
     last_late_write: float | None = None
+    #: Old code that was there when the target was copied, and not watching yet: (release, workload, instances).
+    unseen_writers: tuple[tuple[str, str, int], ...] = ()
     #: The taker's instance, if it is one.
     taker_id: str = ""
     #: What outside guard's own leftovers depends on the target.
@@ -781,6 +783,17 @@ class _Reader:
                 self.evidence.last_late_write,
                 f"when the copy has been made again, or somebody has said that {'they do' if count > 1 else 'it does'} "
                 f"not matter (`manage.py guard allow {self.step.pasted} --waive late-writes --reason … --expires 1h`)",
+            )
+        for release, workload, number in self.evidence.unseen_writers:
+            self.block(
+                "late-writes",
+                8,
+                _who(release, workload),
+                f"may have written to {self.step.target} between its copy by a data migration and the heartbeat that "
+                f"told {'them' if number > 1 else 'it'} to watch it, and new code would not see that",
+                None,
+                "when the copy has been made again, or somebody has acknowledged it (`manage.py guard allow`)",
+                count=number,
             )
 
     def strangers(self) -> None:

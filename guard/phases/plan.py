@@ -89,8 +89,8 @@ def _judge_plan(
             judgement = walk.among(judgement, spot)
             said = _declared(migration, len(plan[-1]), given)
             plan[-1].append(judgement if said is None else rules.declare(judgement, said))
-    for position, (judged, migration) in enumerate(zip(plan, migrations, strict=True)):
-        _wait_together(position, judged, migration, walk.companions, given)
+    _wait_together(plan, migrations, walk.companions, given)
+    for judged, migration in zip(plan, migrations, strict=True):
         _join(judged, migration, given)
     for group in walk.there_and_back(connection):
         if not any(_declared(migrations[position], index, given) is not None for position, index in group):
@@ -227,36 +227,50 @@ def _join(judged: list[Judgement], migration: Migration, given: Mapping[str, Pha
 
 
 def _wait_together(
-    position: int,
-    judged: list[Judgement],
-    migration: Migration,
+    plan: list[list[Judgement]],
+    migrations: Sequence[Migration],
     companions: set[_At],
     given: Mapping[str, Phase],
 ) -> None:
-    """Let an index or constraint wait for the contract step of the field that its migration removes."""
-    if not companions:
-        return
-    made = {
-        getattr(getattr(operation, "index", None) or getattr(operation, "constraint", None), "name", None)
-        for operation in migration.operations
-    }
-    for index, operation in enumerate(migration.operations):
-        if (position, index) not in companions or _declared(migration, index, given) is not None:
+    """Let an index or constraint wait for the contract step of the field that the plan removes after it."""
+    for position, index in companions:
+        migration = migrations[position]
+        operation = migration.operations[index]
+        if _declared(migration, index, given) is not None:
             continue
         model = str(getattr(operation, "model_name", "") or getattr(operation, "name", "")).lower()
         removed = [
-            later
-            for later in range(index + 1, len(judged))
-            if isinstance(removal := migration.operations[later], ops.RemoveField) and removal.model_name_lower == model
+            (later, place)
+            for later, other in enumerate(migrations)
+            for place, removal in enumerate(other.operations)
+            if (later, place) > (position, index)
+            and other.app_label == migration.app_label
+            and isinstance(removal, ops.RemoveField)
+            and removal.model_name_lower == model
         ]
-        # One that is held would leave its companions without anybody who takes them; a name may be taken again.
-        if (
-            removed
-            and type(operation) in JOINING
-            and all(judged[later].disposition is Disposition.SPLIT for later in removed)
-            and not (hasattr(operation, "model_name") and getattr(operation, "name", None) in made)
+        if not removed:
+            continue
+        until = max(later for later, _ in removed)
+        if plan[position][index].phase is Phase.NEUTRAL and all(later > position for later, _ in removed):
+            # A deploy of its own would take it at once.
+            plan[position][index] = replace(plan[position][index], disposition=Disposition.RUN, recipe="", note="")
+        # One that is held would leave its companions without anybody who takes them.
+        if type(operation) not in JOINING or any(
+            plan[later][place].disposition is not Disposition.SPLIT for later, place in removed
         ):
-            judged[index] = replace(judged[index], phase=Phase.CONTRACT, disposition=Disposition.SPLIT)
+            continue
+        between = [each for other in migrations[position : until + 1] for each in other.operations]
+        made = {
+            getattr(getattr(each, "index", None) or getattr(each, "constraint", None), "name", None) for each in between
+        }
+        # A name may be taken again; and what runs in between may write what is allowed by then.
+        if hasattr(operation, "model_name") and getattr(operation, "name", None) in made:
+            continue
+        if until > position and any(map(rules.runs_code, between)):
+            continue
+        plan[position][index] = replace(
+            plan[position][index], phase=Phase.CONTRACT, disposition=Disposition.SPLIT, note=rules.COMPANION
+        )
 
 
 def _declared(migration: Migration, index: int, given: Mapping[str, Phase]) -> object:
@@ -720,8 +734,8 @@ class _Walk:
     def _waits_with_its_fields(self, spot: _Spot) -> bool:
         """Whether what goes here can stay until the fields do, because rows that leave these NULL cannot violate it.
 
-        It adds nothing, all that it takes covers a field that its own migration removes, and such a field has no
-        default of its own in the database, which would repeat.
+        It adds nothing, all that it takes covers a field that the plan removes, and such a field has no default of its
+        own in the database, which would repeat.
         """
         key = spot.key
         assert key is not None
@@ -734,7 +748,8 @@ class _Walk:
             fields = {
                 name
                 for name in old[covering]
-                if spot.position in self._removals.get((key, name.lower()), ()) and name in before.fields
+                if any(later >= spot.position for later in self._removals.get((key, name.lower()), ()))
+                and name in before.fields
             }
             if not fields:
                 return False
@@ -770,8 +785,14 @@ class _Walk:
         gone = dict(self._coverings(spot.before.models[key]))
         for kept, _ in self._coverings(spot.after.models[key]):
             gone.pop(kept, None)
+        table = naming.table(spot.before, key)
+        known = {
+            name
+            for name, field in spot.before.models[key].fields.items()
+            if not self._is_new(Target(table, naming.column(field, name)))
+        }
         for fields in gone.values():
-            for field in sorted(fields):
+            for field in sorted(fields & known):
                 if any(later >= spot.position for later in self._removals.get((key, field.lower()), ())):
                     return f"{'.'.join(key)}.{field}"
         if gone and any(later >= spot.position for later in self._removals.get((key, ""), ())):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import uuid
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -22,24 +22,11 @@ from guard.steps.ddl import Ddl, ddl_for
 from guard.steps.relaxing import NoDefault, static_default
 from guard.steps.report import Report
 from guard.steps.slating import Pair
+from guard.steps.standing_in import StandIn
 
 
-class NamedAgainAddField(AddField):
+class NamedAgainAddField(StandIn, AddField):
     """Stands in for an AddField whose column gets a name that a contract step has freed."""
-
-    migration: Pair
-    replaced_by: tuple[Pair, ...]
-    report: Report
-
-    @classmethod
-    def standing_in_for(
-        cls, operation: AddField, migration: Pair, replaced_by: tuple[Pair, ...], report: Report
-    ) -> Self:
-        """The stand-in, with all that the original carries."""
-        stand_in = cls(operation.model_name, operation.name, operation.field, operation.preserve_default)
-        stand_in.__dict__.update(operation.__dict__)
-        stand_in.migration, stand_in.replaced_by, stand_in.report = migration, replaced_by, report
-        return stand_in
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -56,10 +43,14 @@ class NamedAgainAddField(AddField):
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
         model = from_state.apps.get_model(app_label, self.model_name)
-        super().database_backwards(app_label, schema_editor, from_state, to_state)
-        if self.allow_migrate_model(schema_editor.connection.alias, model):
-            column = getattr(model._meta.get_field(self.name), "column", None)
-            slating.give_name_up(Ledger(schema_editor.connection), model._meta.db_table, column or "")
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        connection, table = schema_editor.connection, model._meta.db_table
+        column = getattr(model._meta.get_field(self.name), "column", None)
+        # Where DDL commits by itself, an attempt that was interrupted may have dropped it.
+        if not column or ddl_for(connection, schema_editor.execute).facts(table, column) is not None:
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
+        slating.give_name_up(Ledger(connection), table, column or "")
 
     def _models(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -143,14 +134,14 @@ class KeepDefaultAddField(NamedAgainAddField):
 
     def _tidy(self, model: type[models.Model], field: models.Field[Any, Any]) -> rows.Step:
         """The contract step that drops the default when no code needs it any more."""
-        app, name = self.migration
+        app, name = self.author.migration
         return rows.Step(
             id=0,
             kind=rows.StepKind.DEFAULT,
             state=rows.StepState.WAITING,
             app=app,
             migration=name,
-            replaced_by=self.replaced_by,
+            replaced_by=self.author.replaced_by,
             table=model._meta.db_table,
             column=field.column or "",
             model=model._meta.label,
@@ -162,7 +153,7 @@ class KeepDefaultAddField(NamedAgainAddField):
         left = ddl_for(schema_editor.connection, schema_editor.execute).facts(step.table, step.column)
         assert left is not None
         after = replace(step, version=step.version + 1, payload={"left": left.to_json()})
-        self.report.kept_defaults.append(Ledger(schema_editor.connection).save(step, after))
+        self.author.report.kept_defaults.append(Ledger(schema_editor.connection).save(step, after))
 
 
 class ReclaimField(KeepDefaultAddField):
@@ -184,7 +175,7 @@ class ReclaimField(KeepDefaultAddField):
         keep = keeps_default(field, default)
         step = slating.open_step(ledger, table, column)
         if step is not None and not slating.is_there(ddl_for(schema_editor.connection, schema_editor.execute), step):
-            self.report.notes.append(f"{step.target} was dropped by hand: it is added anew, empty.")
+            self.author.report.notes.append(f"{step.target} was dropped by hand: it is added anew, empty.")
             slating.note_gone(ledger, step)
             if keep:
                 super().database_forwards(app_label, schema_editor, from_state, to_state)
@@ -200,27 +191,48 @@ class ReclaimField(KeepDefaultAddField):
         if own:
             default = effective_default(schema_editor, field, self.field.default)
         if step is not None:
-            take_over(schema_editor, step, field, default, self.report, keep_default=keep, given_to=self.migration)
+            take_over(
+                schema_editor,
+                step,
+                field,
+                default,
+                self.author.report,
+                keep_default=keep,
+                given_to=self.author.migration,
+            )
         else:
-            step = slating.given_to(ledger, table, column, self.migration)
+            step = slating.given_to(ledger, table, column, self.author.migration)
         if step is not None:
-            self._drop_companions(schema_editor, after, step)
+            self._drop_unwanted(schema_editor, after, step, field)
         if own:
             ddl_for(schema_editor.connection, schema_editor.execute).set_default_expression(table, column, own)
         if tidy is not None:
             self._note_default(schema_editor, tidy)
         make_index(schema_editor, after, field)
 
-    def _drop_companions(
-        self, schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model], step: rows.Step
+    def _drop_unwanted(
+        self,
+        schema_editor: BaseDatabaseSchemaEditor,
+        model: type[models.Model],
+        step: rows.Step,
+        field: models.Field[Any, Any],
     ) -> None:
-        """What waited with the column, and that no model wants any more, goes now: the column stays."""
+        """What waited with the column, or was on it, and that no model wants any more, goes now: the column stays."""
         present = leftover.parts(schema_editor.connection, step.table)
         gone = [
             name
             for name in step.payload.get(leftover.COMPANIONS, ())
             if name in present and name not in self.remade and tuple(present[name]["columns"]) not in self.remade
         ]
+        if step.payload.get("declared", {}).get("index") and not (getattr(field, "db_index", False) or field.unique):
+            gone += [
+                name
+                for name, part in present.items()
+                if part["columns"] == [step.column]
+                and part["index"]
+                and not (part["unique"] or part["primary_key"] or part["foreign_key"])
+                and name not in (*gone, *self.remade)
+            ]
         if gone and schema_editor.connection.vendor == "sqlite":
             schema_editor._remake_table(model)  # type: ignore[attr-defined]
             return

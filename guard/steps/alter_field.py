@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 from django.db import models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -24,7 +24,7 @@ from guard.steps.add_field import as_db_default
 from guard.steps.ddl import ddl_for
 from guard.steps.relaxing import NO_DEFAULT, NoDefault, static_default
 from guard.steps.report import Report
-from guard.steps.slating import Pair
+from guard.steps.standing_in import StandIn
 
 _Field = Any
 
@@ -32,27 +32,13 @@ _Field = Any
 UNFILLED = "unfilled"
 
 
-class SteppedAlterField(AlterField):
+class SteppedAlterField(StandIn, AlterField):
     """Stands in for an AlterField that forbids NULL, or whose column a pending step keeps for old code."""
 
-    migration: Pair
-    replaced_by: tuple[Pair, ...]
-    report: Report
     #: Whether forbidding NULL waits for the contract step.
-    splits: bool
+    splits: bool = False
     #: Whether nothing behind it in its migration can meet a NULL, so that rows may be filled behind its transaction.
     fills_behind: bool = False
-
-    @classmethod
-    def standing_in_for(
-        cls, operation: AlterField, migration: Pair, replaced_by: tuple[Pair, ...], report: Report, *, splits: bool
-    ) -> Self:
-        """The stand-in, with all that the original carries."""
-        stand_in = cls(operation.model_name, operation.name, operation.field, operation.preserve_default)
-        stand_in.__dict__.update(operation.__dict__)
-        stand_in.migration, stand_in.replaced_by, stand_in.report = migration, replaced_by, report
-        stand_in.splits = splits
-        return stand_in
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -72,7 +58,7 @@ class SteppedAlterField(AlterField):
             (before._meta.get_field(self.name), new),
             with_default_of(new, self),
             tidy=self._step(after, new) if self.splits else None,
-            report=self.report,
+            report=self.author.report,
             fills_behind=self.fills_behind,
         )
 
@@ -88,7 +74,7 @@ class SteppedAlterField(AlterField):
             AlterField.database_forwards(self, app_label, schema_editor, from_state, to_state)
             return
         fields = (before._meta.get_field(self.name), after._meta.get_field(self.name))
-        alter(schema_editor, before, after, fields, fields[1], tidy=None, report=self.report)
+        alter(schema_editor, before, after, fields, fields[1], tidy=None, report=self.author.report)
 
     def _keeps(self, schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model]) -> bool:
         """Whether the column keeps something for old code. One that is no column keeps nothing."""
@@ -97,14 +83,14 @@ class SteppedAlterField(AlterField):
 
     def _step(self, model: type[models.Model], field: _Field) -> rows.Step:
         """The contract step that forbids NULL when no code writes it any more."""
-        app, name = self.migration
+        app, name = self.author.migration
         return rows.Step(
             id=0,
             kind=rows.StepKind.NULLABLE,
             state=rows.StepState.WAITING,
             app=app,
             migration=name,
-            replaced_by=self.replaced_by,
+            replaced_by=self.author.replaced_by,
             table=model._meta.db_table,
             column=field.column,
             model=model._meta.label,
@@ -112,18 +98,8 @@ class SteppedAlterField(AlterField):
         )
 
 
-class SteppedRenameField(RenameField):
+class SteppedRenameField(StandIn, RenameField):
     """Stands in for a RenameField of a column that this very plan made, and that keeps something for old code."""
-
-    report: Report
-
-    @classmethod
-    def standing_in_for(cls, operation: RenameField, report: Report) -> Self:
-        """The stand-in, with all that the original carries."""
-        stand_in = cls(operation.model_name, operation.old_name, operation.new_name)
-        stand_in.__dict__.update(operation.__dict__)
-        stand_in.report = report
-        return stand_in
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -132,7 +108,7 @@ class SteppedRenameField(RenameField):
         if self.allow_migrate_model(schema_editor.connection.alias, after):
             before = from_state.apps.get_model(app_label, self.model_name)
             fields = (before._meta.get_field(self.old_name), after._meta.get_field(self.new_name))
-            alter(schema_editor, before, after, fields, fields[1], tidy=None, report=self.report)
+            alter(schema_editor, before, after, fields, fields[1], tidy=None, report=self.author.report)
 
 
 def with_default_of(field: _Field, operation: AlterField) -> _Field:

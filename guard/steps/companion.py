@@ -54,7 +54,8 @@ class Companion(Operation):
         model = from_state.apps.get_model(app_label, delete_model.model_of(self.operation))
         with schema_editor.connection.cursor() as cursor:
             found = schema_editor.connection.introspection.get_constraints(cursor, model._meta.db_table)
-        sqlite_rebuild.keep(schema_editor, model._meta.db_table, _parts(self.operation, model, to_state, found))
+        gone = _parts(self.operation, app_label, found, having=from_state, without=to_state)
+        sqlite_rebuild.keep(schema_editor, model._meta.db_table, gone)
 
     def database_backwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -98,30 +99,34 @@ def _made(
     if isinstance(operation, (AlterUniqueTogether, AlterIndexTogether)):
         unique = isinstance(operation, AlterUniqueTogether)
         there = {tuple(part["columns"]) for part in found.values() if part["unique" if unique else "index"]}
-        wanted = _difference(operation, model, without)
+        wanted = _difference(operation, app_label, having=having, without=without)
         return bool(wanted) and wanted <= there
     part = getattr(operation, "index", None) or getattr(operation, "constraint", None) or operation
     return part.name in found
 
 
-def _parts(operation: Any, model: type[models.Model], without: ProjectState, found: Mapping[str, Any]) -> set[str]:
+def _parts(
+    operation: Any, app_label: str, found: Mapping[str, Any], *, having: ProjectState, without: ProjectState
+) -> set[str]:
     """Names of the indexes and constraints that an operation takes away."""
     if not isinstance(operation, (AlterUniqueTogether, AlterIndexTogether)):
         return {operation.name}
-    gone = _difference(operation, model, without)
+    gone = _difference(operation, app_label, having=having, without=without)
     kind = "unique" if isinstance(operation, AlterUniqueTogether) else "index"
     return {name for name, part in found.items() if part[kind] and tuple(part["columns"]) in gone}
 
 
-def _difference(operation: Any, model: type[models.Model], without: ProjectState) -> set[tuple[str, ...]]:
-    """The columns of each group that the model has, and that it has not in the other state."""
-    other = without.apps.get_model(model._meta.app_label, operation.name)
-    groups = _groups(model, operation.option_name) - _groups(other, operation.option_name)
+def _difference(operation: Any, app_label: str, *, having: ProjectState, without: ProjectState) -> set[tuple[str, ...]]:
+    """The columns of each group that the model has in one state, and not in the other."""
+    groups = _groups(operation, app_label, having) - _groups(operation, app_label, without)
+    model = having.apps.get_model(app_label, operation.name)
     return {_columns(model, group) for group in groups}
 
 
-def _groups(model: type[models.Model], option: str) -> set[tuple[str, ...]]:
-    return {tuple(group) for group in getattr(model._meta, option, None) or ()}
+def _groups(operation: Any, app_label: str, state: ProjectState) -> set[tuple[str, ...]]:
+    # Models as they are rendered know of no `index_together` any more.
+    options = state.models[app_label, operation.name_lower].options
+    return {tuple(group) for group in options.get(operation.option_name) or ()}
 
 
 def _columns(model: type[models.Model], group: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ when nobody uses it. A model's auto-created many-to-many tables are steps of the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,30 +21,12 @@ from guard.ledger import protocol, rows
 from guard.ledger.store import Ledger
 from guard.steps import leftover_table, leftovers, slating
 from guard.steps.ddl import TableFacts, ddl_for
-from guard.steps.report import Report
-from guard.steps.slating import Pair
+from guard.steps.standing_in import Author, StandIn
 
 Model = type[models.Model]
 
 #: Key of a step's payload: the id of the step that takes the whole table, and this step's column with it.
 JOINS = "joins"
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """The migration that a stand-in works for."""
-
-    migration: Pair
-    replaced_by: tuple[Pair, ...]
-    report: Report
-    #: By name: models that the migration deletes, as they were before it took anything from them.
-    originals: dict[str, Model] = field(default_factory=dict)
-    #: Names of models whose table unapplying has given back.
-    returned: set[str] = field(default_factory=set)
-
-    @property
-    def names(self) -> tuple[Pair, ...]:
-        return (self.migration, *self.replaced_by)
 
 
 def own_tables(model: Model) -> Iterator[Model]:
@@ -140,18 +122,8 @@ def give_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, step: row
             author.report.made_again += [key.name for key in facts.foreign_keys]
 
 
-class SplitDeleteModel(DeleteModel):
+class SplitDeleteModel(StandIn, DeleteModel):
     """Stands in for a DeleteModel: the state loses the model, the database keeps its relaxed tables."""
-
-    author: Author
-
-    @classmethod
-    def standing_in_for(cls, operation: DeleteModel, author: Author) -> Self:
-        """The stand-in, with all that the original carries."""
-        stand_in = cls(operation.name)
-        stand_in.__dict__.update(operation.__dict__)
-        stand_in.author = author
-        return stand_in
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -183,18 +155,8 @@ class GiveBackDeleteModel(SplitDeleteModel):
         _make(schema_editor, missing, model)
 
 
-class SplitRemoveManyToMany(RemoveField):
+class SplitRemoveManyToMany(StandIn, RemoveField):
     """Stands in for a RemoveField of a many-to-many field: its table stays for old code."""
-
-    author: Author
-
-    @classmethod
-    def standing_in_for(cls, operation: RemoveField, author: Author) -> Self:
-        """The stand-in, with all that the original carries."""
-        stand_in = cls(operation.model_name, operation.name)
-        stand_in.__dict__.update(operation.__dict__)
-        stand_in.author = author
-        return stand_in
 
     def _through(self, app_label: str, alias: str, state: ProjectState) -> Model | None:
         model = state.apps.get_model(app_label, self.model_name)
@@ -261,18 +223,8 @@ class Joined(Operation):
             self.operation.database_backwards(app_label, schema_editor, from_state, to_state)
 
 
-class ReclaimModel(CreateModel):
+class ReclaimModel(StandIn, CreateModel):
     """Stands in for a CreateModel some of whose tables are there as leftovers: those are taken over with their rows."""
-
-    author: Author
-
-    @classmethod
-    def standing_in_for(cls, operation: CreateModel, author: Author) -> Self:
-        """The stand-in, with all that the original carries."""
-        stand_in = cls(operation.name, operation.fields, operation.options, operation.bases, operation.managers)
-        stand_in.__dict__.update(operation.__dict__)
-        stand_in.author = author
-        return stand_in
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -298,18 +250,8 @@ class ReclaimModel(CreateModel):
                 slating.void_columns(Ledger(schema_editor.connection), table)
 
 
-class ReclaimManyToMany(AddField):
+class ReclaimManyToMany(StandIn, AddField):
     """Stands in for an AddField of a many-to-many field whose table is there as a leftover, or has its name."""
-
-    author: Author
-
-    @classmethod
-    def standing_in_for(cls, operation: AddField, author: Author) -> Self:
-        """The stand-in, with all that the original carries."""
-        stand_in = cls(operation.model_name, operation.name, operation.field, operation.preserve_default)
-        stand_in.__dict__.update(operation.__dict__)
-        stand_in.author = author
-        return stand_in
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState

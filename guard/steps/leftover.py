@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from guard.ledger import rows
 from guard.steps.ddl import ColumnFacts, Ddl
-from guard.steps.relaxing import NO_DEFAULT, NoDefault, Relaxing, relaxing, static_default
+from guard.steps.relaxing import NO_DEFAULT, NoDefault, Relaxing, is_constant, relaxing, static_default
 
 
 def declared(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> dict[str, Any]:
@@ -25,8 +25,10 @@ def declared(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> 
     remote = field.remote_field.model._meta.db_table if field.is_relation and field.remote_field else None
     return {
         "type": field.db_type(connection),
+        "check": field.db_parameters(connection).get("check"),
         "null": field.null,
         "unique": field.unique,
+        "index": bool(getattr(field, "db_index", False)),
         "to": remote,
         "to_field": getattr(field.remote_field, "field_name", None) if remote else None,
         "constrained": getattr(field, "db_constraint", None),
@@ -37,13 +39,20 @@ def declared(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> 
     }
 
 
+#: Of these, what can be brought about where it differs.
+_ADAPTED = ("null", "index")
+
+
 def matches(payload: Mapping[str, Any], field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> bool:
-    """Whether a field could take the leftover over as it is: same type, uniqueness, parent and database default.
+    """Whether a field could take the leftover over: same type, check, uniqueness, parent and database default.
 
     A column that the database computes is another one.
     """
     before = payload.get("declared") or {}
-    return all(before.get(key) == value for key, value in declared(field, connection).items() if key != "null")
+    # NULL, which a nullable one may hold, needs other room.
+    return (field.null or not before.get("null")) and all(
+        before.get(key) == value for key, value in declared(field, connection).items() if key not in _ADAPTED
+    )
 
 
 def relax(
@@ -63,13 +72,18 @@ def relax(
     """
     value = static_default(field)
     plan = relaxing(
-        found, unique=field.unique if unique is None else unique, has_static_default=not isinstance(value, NoDefault)
+        found,
+        unique=field.unique if unique is None else unique,
+        has_static_default=not isinstance(value, NoDefault),
+        repeats=field.has_db_default() and is_constant(field.db_default),
     )
     now = ddl.facts(table, column)
     if now is None:
         return plan
     if plan.allow_null and not now.null:
         ddl.allow_null(table, column)
+    if plan.drop_default and now.default is not None:
+        ddl.drop_default(table, column)
     if plan.set_default and now.default is None:
         ddl.set_default(table, column, prepare(value))
     if plan.release_parents:
@@ -117,6 +131,8 @@ def give_back(
         ddl.set_default(table, column, prepare(default))
     elif not keep_default and found.default is None and now.default is not None:
         ddl.drop_default(table, column)
+    elif not keep_default and found.default is not None and now.default is None:
+        ddl.set_default_expression(table, column, found.default)
     if null or found.null or not now.null:
         return GivenBack()
     missing = ddl.nulls(table, column)

@@ -32,6 +32,8 @@ class Relaxing:
     set_default: bool
     #: Foreign keys become ON DELETE SET NULL.
     release_parents: bool
+    #: The default that the database has would be the same for each row of new code.
+    drop_default: bool = False
 
     @property
     def may_read_null(self) -> bool:
@@ -57,8 +59,13 @@ def static_default(field: models.Field[Any, Any]) -> object:
     return NO_DEFAULT
 
 
-def relaxing(found: ColumnFacts, *, unique: bool, has_static_default: bool) -> Relaxing:
-    """What must change for a column as it was found.
+def is_constant(db_default: object) -> bool:
+    """Whether a field's `db_default` gives each row the same value."""
+    return isinstance(db_default, models.Value) or not hasattr(db_default, "resolve_expression")
+
+
+def relaxing(found: ColumnFacts, *, unique: bool, has_static_default: bool, repeats: bool = False) -> Relaxing:
+    """What must change for a column as it was found. `repeats`: the default that it has is one value for all rows.
 
     A default would let only one more row into a unique column, and would name a parent that may be gone: these two
     allow NULL instead.
@@ -66,4 +73,9 @@ def relaxing(found: ColumnFacts, *, unique: bool, has_static_default: bool) -> R
     keyed = any(key.on_delete != "SET NULL" for key in found.foreign_keys)
     needs_value = not found.null and (found.default is None or bool(found.foreign_keys) or unique)
     by_default = needs_value and has_static_default and not unique and not found.foreign_keys
-    return Relaxing(allow_null=needs_value and not by_default, set_default=by_default, release_parents=keyed)
+    return Relaxing(
+        allow_null=needs_value and not by_default,
+        set_default=by_default,
+        drop_default=unique and repeats and found.default is not None,
+        release_parents=keyed,
+    )

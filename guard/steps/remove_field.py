@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 from django.db import models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -16,32 +16,18 @@ from guard.steps import leftover, slating
 from guard.steps.add_field import take_over
 from guard.steps.ddl import ColumnFacts, ddl_for
 from guard.steps.relaxing import static_default
-from guard.steps.report import Report
-from guard.steps.slating import Pair
+from guard.steps.standing_in import StandIn
 
 
-class SplitRemoveField(RemoveField):
+class SplitRemoveField(StandIn, RemoveField):
     """Stands in for a RemoveField: the state loses the field, the database keeps a relaxed column."""
 
-    migration: Pair
-    replaced_by: tuple[Pair, ...]
-    report: Report
     #: Whether a constraint over the column stays with it: rows that leave it out must have NULL there.
     constrained: bool = False
     #: Names of indexes and constraints that the migration takes away too, and that stay with the column.
     companions: frozenset[str] = frozenset()
     #: Whether those of `unique_together` or `index_together` are among them.
     together: bool = False
-
-    @classmethod
-    def standing_in_for(
-        cls, operation: RemoveField, migration: Pair, replaced_by: tuple[Pair, ...], report: Report
-    ) -> Self:
-        """The stand-in, with all that the original carries (router hints, a phase set by hand)."""
-        stand_in = cls(operation.model_name, operation.name)
-        stand_in.__dict__.update(operation.__dict__)
-        stand_in.migration, stand_in.replaced_by, stand_in.report = migration, replaced_by, report
-        return stand_in
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
@@ -63,7 +49,8 @@ class SplitRemoveField(RemoveField):
         assert column is not None
         found = ddl.facts(table, column)
         if found is None:
-            self.report.notes.append(f"{table}.{column} is not in the database: somebody has dropped it already.")
+            gone = f"{table}.{column} is not in the database: somebody has dropped it already."
+            self.author.report.notes.append(gone)
             return
         kept = slating.keeping(ledger, table, column)
         for keeping in kept:
@@ -72,7 +59,7 @@ class SplitRemoveField(RemoveField):
                 found = replace(found, default=None)
             if keeping.kind is rows.StepKind.NULLABLE:
                 found = replace(found, null=False)
-        app, name = self.migration
+        app, name = self.author.migration
         shared = leftover.shared_parts(ddl, table, column)
         facts = {
             "found": found.to_json(),
@@ -88,7 +75,7 @@ class SplitRemoveField(RemoveField):
                 state=rows.StepState.WAITING,
                 app=app,
                 migration=name,
-                replaced_by=self.replaced_by,
+                replaced_by=self.author.replaced_by,
                 table=table,
                 column=column,
                 model=model._meta.label,
@@ -101,9 +88,14 @@ class SplitRemoveField(RemoveField):
         if "found" not in step.payload:
             # Slated while its migration was held whole: the facts come with the migration.
             step = ledger.save(step, replace(step, version=step.version + 1, payload=facts))
+        # Also what a migration before this one left, in a plan that was interrupted between them.
+        constrained = self.constrained or any(
+            part["unique"] and not part["primary_key"] and len(part["columns"]) > 1 and column in part["columns"]
+            for part in leftover.parts(connection, table).values()
+        )
         # After an interrupted attempt the row has what the column was before it.
         first_found = ColumnFacts.from_json(step.payload["found"])
-        if self.constrained and kept:
+        if constrained and kept:
             # One value for every row of new code would violate what is unique over it.
             ddl.drop_default(table, column)
         plan = leftover.relax(
@@ -113,14 +105,14 @@ class SplitRemoveField(RemoveField):
             field,
             first_found,
             lambda value: field.get_db_prep_save(value, connection),
-            unique=self.constrained or field.unique,
+            unique=constrained or field.unique,
         )
         left = ddl.facts(table, column)
         assert left is not None
         after = replace(step, version=step.version + 1, payload={**step.payload, "left": left.to_json()})
-        self.report.slated.append((ledger.save(step, after), plan.may_read_null))
+        self.author.report.slated.append((ledger.save(step, after), plan.may_read_null))
         if plan.release_parents:
-            self.report.to_validate.append((table, column))
+            self.author.report.to_validate.append((table, column))
 
     def _companions(self, schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model], column: str) -> list[str]:
         declared = {part.name for part in (*model._meta.indexes, *model._meta.constraints)}
@@ -153,13 +145,13 @@ class GiveBackRemoveField(SplitRemoveField):
         assert isinstance(field, models.Field)
         ledger = Ledger(schema_editor.connection)
         ddl = ddl_for(schema_editor.connection, schema_editor.execute)
-        step = slating.removal_by(ledger, model._meta.db_table, field.column or "", (self.migration, *self.replaced_by))
+        step = slating.removal_by(ledger, model._meta.db_table, field.column or "", self.author.names)
         default = static_default(field)
         if step is not None and step.state in slating.OPEN:
             if slating.is_there(ddl, step):
-                take_over(schema_editor, step, field, default, self.report)
+                take_over(schema_editor, step, field, default, self.author.report)
                 return
-            self.report.notes.append(f"{step.target} was dropped by hand: it is added anew, empty.")
+            self.author.report.notes.append(f"{step.target} was dropped by hand: it is added anew, empty.")
             slating.note_gone(ledger, step)
         elif step is not None and step.state is rows.StepState.WITHDRAWN and slating.is_there(ddl, step):
             # Given back already by an attempt that was interrupted, or never taken away.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import wrapt
-from django.db import models
+from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import RawSQL
 
@@ -20,7 +20,9 @@ from guard.ledger.store import Ledger
 from guard.schema.sqlite_table import Table, names
 from guard.steps.ddl.sqlite import SqliteDdl
 
-_OPEN = (rows.StepState.WAITING, rows.StepState.SEALED, rows.StepState.ASIDE)
+#: In which a step's column may be there though the models lack it: of what is withdrawn, where an attempt to give it
+#: back was interrupted, or an operator has said that it stays.
+_THERE = (rows.StepState.WAITING, rows.StepState.SEALED, rows.StepState.ASIDE, rows.StepState.WITHDRAWN)
 
 
 if TYPE_CHECKING:
@@ -62,10 +64,27 @@ def _remake(wrapped: Callable[..., Any], editor: Any, args: tuple[Any, ...], kwa
     if editor.collect_sql or not ledger.exists():
         return wrapped(*args, **kwargs)
     table = model._meta.db_table
-    steps = [step for step in ledger.steps(*_OPEN, everybodys=True) if step.table.casefold() == table.casefold()]
+    steps = [step for step in ledger.steps(*_THERE, everybodys=True) if step.table.casefold() == table.casefold()]
     kept: set[str] = editor.__dict__.get("guard_kept", {}).get(table, set())
     if not steps and not kept:
         return wrapped(*args, **kwargs)
+    if editor.connection.get_autocommit():
+        # A migration without a transaction: half a rebuild would be half a table.
+        with transaction.atomic(editor.connection.alias):
+            return _keeping(wrapped, editor, args, kwargs, steps, kept)
+    return _keeping(wrapped, editor, args, kwargs, steps, kept)
+
+
+def _keeping(
+    wrapped: Callable[..., Any],
+    editor: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    steps: list[rows.Step],
+    kept: set[str],
+) -> Any:
+    model = args[0] if args else kwargs["model"]
+    table = model._meta.db_table
     ddl = SqliteDdl(editor.connection, editor.execute)
     definition = ddl.table(table)
     lent = _lend_leftovers(model, definition, steps)

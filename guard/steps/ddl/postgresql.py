@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from django.db.backends.base.base import BaseDatabaseWrapper
+
 from guard.steps.ddl.base import ColumnFacts, Ddl, ForeignKey
 
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -16,6 +18,18 @@ def _null_check_name(column: str) -> str:
     if len(name.encode()) <= 63:
         return name
     return f"{name.encode()[:54].decode(errors='ignore')}_{hashlib.sha256(column.encode()).hexdigest()[:8]}"
+
+
+def unvalidated(connection: BaseDatabaseWrapper) -> list[tuple[str, str]]:
+    """Tables and columns of this schema whose foreign keys have been added NOT VALID."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT c.relname, a.attname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+            JOIN pg_attribute a ON a.attrelid = k.conrelid AND k.conkey = ARRAY[a.attnum]
+            WHERE k.contype = 'f' AND NOT k.convalidated AND k.connamespace = to_regnamespace(current_schema())"""
+        )
+        return [(table, column) for table, column in cursor.fetchall()]
 
 
 class PostgresqlDdl(Ddl):

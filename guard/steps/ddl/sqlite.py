@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from django.db import connections, transaction
+
 from guard.schema.sqlite_table import Table, names
 from guard.steps.ddl.base import ColumnFacts, Ddl, ForeignKey
 
@@ -83,6 +85,14 @@ class SqliteDdl(Ddl):
             # An index may also name the column in an expression, or in its condition.
             if kind == "trigger" or not any(names(sql[sql.index("(") :], each) for each in dropped)
         ]
+        if self.connection.get_autocommit() and connections[self.connection.alias] is self.connection:
+            # A migration without a transaction: half a rebuild would be half a table.
+            with transaction.atomic(self.connection.alias):
+                self._rebuild(table, definition, copied, extras)
+        else:
+            self._rebuild(table, definition, copied, extras)
+
+    def _rebuild(self, table: str, definition: Table, copied: str, extras: Sequence[str]) -> None:
         temporary = f"guard_new__{table}"
         self.execute(definition.sql(self.quote(temporary)), None)
         self.execute(f"INSERT INTO {self.quote(temporary)} ({copied}) SELECT {copied} FROM {self.quote(table)}", None)

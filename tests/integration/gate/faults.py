@@ -14,6 +14,11 @@ _CHANGES = ("ALTER ", "CREATE ", "DROP ", "INSERT ", "UPDATE ", "DELETE ", "COMM
 DIED = 99
 
 
+def changes(sql: Any) -> bool:
+    """Whether the statement changes the database."""
+    return str(sql).lstrip().upper().startswith(_CHANGES)
+
+
 class Fault:
     """Counts statements that change something; the process ends before the n-th."""
 
@@ -28,11 +33,10 @@ class Fault:
         many: bool,
         context: Mapping[str, Any],
     ) -> Any:
-        text = str(sql).lstrip()
-        if text.upper().startswith(_CHANGES):
+        if changes(sql):
             self.left -= 1
             if self.left == 0:
-                os.write(2, f"died before: {text}\n".encode())
+                os.write(2, f"died before: {str(sql).lstrip()}\n".encode())
                 os._exit(DIED)
         return execute(sql, params, many, context)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from guard.attribution.watchlist import Access
-from guard.gate.copies import COPIED
+from guard.gate.copies import COPIED, UNSEEN
 from guard.ledger import rows
+from guard.steps import slating
 from tests.integration.gate.fixtures import adding, on_sqlite, without
 from tests.integration.gate.harness import Shop, Tree, Trees, migration
 
@@ -61,6 +62,17 @@ def write(shop: Shop, instance: str, column: str, *, age: float = 0.0) -> None:
         ledger.beat(instance, lease=600.0, watched_epoch=ledger.epoch(), flush_no=5, glimpses=[glimpse])
 
 
+def acknowledge(shop: Shop, tree: Tree, column: str = "code") -> None:
+    order = ("--waive", "late-writes", "--reason", "looked at", "--expires", "1h")
+    shop.run(tree, "guard", "allow", f"shop_product.{column}", *order).ok()
+
+
+UNSEEN_WRITES = (
+    "1 instance of release r1 (web) may have written to shop_product.code between its copy by a data migration and the "
+    "heartbeat that told it to watch it"
+)
+
+
 def test_late_writes_block_until_they_are_acknowledged(shop: Shop, first: Tree, trees: Trees) -> None:
     second = copying(trees, first)
     serving = shop.arrive(first)
@@ -75,18 +87,7 @@ def test_late_writes_block_until_they_are_acknowledged(shop: Shop, first: Tree, 
     assert "2 late writes went to shop_product.code after a data migration had copied it" in waits
     assert shop.states()["code"] == "waiting"
     assert "late write" in shop.run(second, "guard", "why", "shop_product.code").ok().out
-    shop.run(
-        second,
-        "guard",
-        "allow",
-        "shop_product.code",
-        "--waive",
-        "late-writes",
-        "--reason",
-        "looked at",
-        "--expires",
-        "1h",
-    ).ok()
+    acknowledge(shop, second)
     shop.contract(second)
     assert shop.states()["code"] == "aside"
 
@@ -100,9 +101,65 @@ def test_writes_before_the_copy_are_in_it(shop: Shop, first: Tree, trees: Trees)
     newer = shop.roll(serving, second)
     shop.beat(newer)
 
+    assert "late writes went to" not in shop.contract(second).out
+
+    acknowledge(shop, second)
+    shop.contract(second)
+    assert shop.states()["code"] == "aside"
+
+
+def test_what_old_code_may_have_written_before_it_watched_blocks_until_it_is_acknowledged(
+    shop: Shop, first: Tree, trees: Trees
+) -> None:
+    second = copying(trees, first)
+    ended, serving = shop.arrive(first), shop.arrive(first)
+    shop.leave(ended)
+    shop.migrate(second)
+    # What comes now watches from its birth.
+    for instance in (serving, shop.arrive(first)):
+        shop.beat(instance)
+        newer = shop.roll(instance, second)
+    shop.beat(newer)
+
+    waits = shop.contract(second).out
+
+    assert UNSEEN_WRITES in waits
+    assert shop.states() == {"code": "waiting", "note": "waiting"}
+    acknowledge(shop, second)
+    shop.contract(second)
+    assert shop.states() == {"code": "aside", "note": "waiting"}
+
+
+@on_sqlite
+def test_a_copy_that_no_old_code_was_there_for_waits_for_nobody(shop: Shop, first: Tree, trees: Trees) -> None:
+    second = copying(trees, first)
+    shop.leave(shop.arrive(first))
+    shop.migrate(second)
+    shop.beat(shop.arrive(second))
+
     shop.contract(second)
 
-    assert shop.states()["code"] == "aside"
+    assert shop.states() == {"code": "aside", "note": "aside"}
+
+
+@on_sqlite
+def test_a_copy_whose_migrate_ended_early_counts_all_old_code_that_was_there(
+    shop: Shop, first: Tree, trees: Trees
+) -> None:
+    second = copying(trees, first)
+    serving = shop.arrive(first)
+    shop.migrate(second)
+    with shop.ledger() as ledger:
+        (step,) = (found for found in ledger.steps() if found.column == "code")
+        copied = {key: value for key, value in step.payload[COPIED].items() if key != UNSEEN}
+        ledger.save(step, slating.with_payload(step, **{COPIED: copied}))
+    newer = shop.roll(serving, second)
+    shop.beat(newer)
+    assert UNSEEN_WRITES in shop.contract(second).out
+
+    shop.migrate(second)
+
+    assert shop.step("shop_product.code").payload[COPIED][UNSEEN] == [["r1", "web", 1]]
 
 
 def test_a_copy_is_not_forgotten_where_the_plan_ends_before_the_removal(shop: Shop, first: Tree, trees: Trees) -> None:
@@ -145,15 +202,34 @@ def test_the_copy_made_again_takes_in_what_came_late(shop: Shop, first: Tree, tr
     write(shop, serving, "code")
     again = with_function("0002_copy", "migrations.RunPython(again)", AGAIN, name="0003_again")
     third = trees.make(second, MODELS, migrations=again)
-    newer = shop.roll(serving, third)
-    shop.beat(newer)
-    assert "late write" in shop.contract(third).out
-
+    # It watches by now: what it writes is counted, and in the copy that is made beside it.
+    shop.beat(serving)
     shop.migrate(third, "shop")
+    newer = shop.roll(serving, third)
     shop.beat(newer)
     shop.contract(third)
 
     assert shop.states()["code"] == "aside"
+
+
+@on_sqlite
+def test_the_copy_made_again_does_not_take_in_what_comes_after_it(shop: Shop, first: Tree, trees: Trees) -> None:
+    second = copying(trees, first)
+    serving = shop.arrive(first)
+    shop.migrate(second)
+    again = with_function("0002_copy", "migrations.RunPython(again)", AGAIN, name="0003_again")
+    third = trees.make(second, MODELS, migrations=again)
+    shop.beat(serving)
+    shop.migrate(third, "shop")
+    write(shop, serving, "code")
+    newer = shop.roll(serving, third)
+    shop.beat(newer)
+
+    waits = shop.contract(third).out
+
+    assert "2 late writes went to shop_product.code" in waits
+    assert "may have written to shop_product.code" not in waits
+    assert shop.states()["code"] == "waiting"
 
 
 @on_sqlite

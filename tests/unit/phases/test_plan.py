@@ -401,9 +401,32 @@ def test_removal_of_what_covers_a_field_removed_later_waits_with_it(extra, remov
     together = judge_plan([ITEM, extra], [removal], [m.RemoveField("item", "title")])
     alone = judge_plan([ITEM, extra], [removal])
 
-    assert (together[0].disposition, together[0].operations[0].note) == (HOLD, "companion")
+    assert (together[0].disposition, together[0].operations[0].note) == (SPLIT, "companion")
     assert together[1].disposition is SPLIT
     assert alone[0].disposition is RUN
+
+
+@pytest.mark.parametrize(
+    ("extra", "removal", "disposition"),
+    [
+        (m.AddIndex("item", models.Index(fields=["title"], name="i")), m.RemoveIndex("item", "i"), RUN),
+        (m.AddConstraint("item", unique("title")), m.RemoveConstraint("item", "u"), HOLD),
+    ],
+)
+def test_what_covers_a_field_does_not_wait_through_what_writes(extra, removal, disposition):
+    judged = judge_plan([ITEM, extra], [removal], [m.RunPython(print)], [m.RemoveField("item", "title")])
+
+    assert judged[0].disposition is disposition
+
+
+def test_an_index_over_a_field_that_the_plan_itself_made_goes_at_once():
+    (made, gone) = judge_plan(
+        [ITEM],
+        [m.AddField("item", "x", char(null=True)), m.AddIndex("item", models.Index(fields=["x", "title"], name="i"))],
+        [m.RemoveIndex("item", "i"), m.RemoveField("item", "x")],
+    )
+
+    assert (made.disposition, gone.disposition) == (RUN, RUN)
 
 
 def test_removal_of_an_index_over_other_fields_does_not_wait():

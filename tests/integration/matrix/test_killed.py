@@ -1,0 +1,146 @@
+"""Whole upgrades whose every command is killed before its first change, then before its second, until it survives.
+
+In one process: from the fault on no statement of any connection reaches the database, and every connection is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pytest
+from django.db import connections, models
+from django.db import migrations as m
+from django.db.backends.signals import connection_created
+
+from guard.gate import executor as gate_executor
+from tests.integration.gate import faults
+from tests.integration.matrix import test_alter, test_histories, test_remove
+from tests.integration.matrix.harness import Case, Deploy, abandon, wide
+from tests.integration.matrix.test_remove import PARENT, char, fk, item, remove
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """No clean-up may hold it up."""
+
+
+class _Fault(faults.Fault):
+    """From the n-th change on nothing reaches the database any more."""
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if self.left <= 0:
+            raise Killed
+        if faults.changes(sql):
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+        return execute(sql, params, many, context)
+
+
+@contextmanager
+def dying(alias: str, at: int) -> Iterator[None]:
+    """Whatever happens on connections of this alias ends before the n-th change."""
+    fault = _Fault(at)
+
+    def connected(connection: Any, **_: Any) -> None:
+        if connection.alias == alias and fault not in connection.execute_wrappers:
+            connection.execute_wrappers.insert(0, fault)
+
+    connection_created.connect(connected, weak=False)
+    connected(connections[alias])
+    try:
+        yield
+    finally:
+        connection_created.disconnect(connected)
+        connections[alias].execute_wrappers.remove(fault)
+
+
+class Dying(Deploy):
+    """A deploy none of whose commands survives at first."""
+
+    #: How often a command was killed.
+    killed = 0
+
+    def _until_done(self, act: Callable[[], T]) -> T:
+        if gate_executor._inside.get():
+            return act()
+        for at in range(1, 300):
+            try:
+                with dying(self.alias, at):
+                    return act()
+            except Killed:
+                self.killed += 1
+                abandon(self.connection)
+        raise AssertionError("it never ends")
+
+    def migrate(self, *args: Any, **kwargs: Any) -> None:
+        self._until_done(lambda: super(Dying, self).migrate(*args, **kwargs))
+
+    def take(self, **guard: Any) -> Any:
+        return self._until_done(lambda: super(Dying, self).take(**guard))
+
+    def restore(self) -> None:
+        self._until_done(lambda: super(Dying, self).restore())
+
+
+CASES = {
+    "what covers them goes with them": Case(
+        [
+            PARENT,
+            item(
+                ("x", models.IntegerField(default=3)),
+                ("up", fk()),
+                ("y", char(null=True)),
+                unique_together={("title", "x")},
+                indexes=[models.Index(fields=["up", "title"], name="by_up")],
+                constraints=[models.UniqueConstraint(fields=["x", "y"], name="one_x_y")],
+            ),
+        ],
+        [
+            [
+                m.RemoveIndex("item", "by_up"),
+                m.RemoveConstraint("item", "one_x_y"),
+                m.AlterUniqueTogether("item", set()),
+                *remove("x", "up"),
+                m.AddField("item", "z", char(default="z", db_index=True)),
+                m.AlterField("item", "y", char(default="y")),
+            ]
+        ],
+    ),
+    "without a transaction": Case(
+        [PARENT, item(("x", fk()), ("y", models.IntegerField()), ("n", char(null=True)))],
+        [
+            {
+                "operations": [
+                    *remove("x", "y"),
+                    m.RunPython(m.RunPython.noop, m.RunPython.noop),
+                    m.AddField("item", "z", models.IntegerField(default=1)),
+                    m.AlterField("item", "n", char(default="n")),
+                ],
+                "atomic": False,
+            }
+        ],
+        rows=lambda made: made.create("Item", title="null", y=1, x=made.create("Parent", label="p")),
+        fills=True,
+    ),
+    "required": test_alter.CASES["with a default, NULLs there"],
+    "foreign keys": test_remove.CASES["foreign keys"],
+    "in much with others": test_remove.CASES["in much with others"],
+    "chains": test_histories.CASES["chains: the same column again and again"],
+}
+
+
+#: The others where breadth is wide.
+FEW = ("what covers them goes with them", "without a transaction")
+if not wide():
+    CASES = {name: CASES[name] for name in FEW}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_upgrade_goes_on_wherever_it_is_killed(alias: str, name: str) -> None:
+    deploy = Dying(alias, CASES[name])
+    deploy.run()
+    assert deploy.killed > 20
