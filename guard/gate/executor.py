@@ -329,6 +329,7 @@ def _run_with(session: Session, executor: MigrationExecutor, run: Callable[[], P
         result = run()
     finally:
         executor.__dict__.pop("guard_session", None)
+        sqlite_rebuild.forget(executor.connection)
     _validate_foreign_keys(session)
     return result
 

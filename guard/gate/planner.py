@@ -542,6 +542,9 @@ class Planner:
     def _chained(self, judgement: MigrationJudgement, migration: Migration, after: ProjectState) -> list[str]:
         """One chain per column: an operation on a column with a pending step is composed with it, or waits."""
         reasons = []
+        # What the migration itself has left pending, in an attempt that was interrupted, it goes on with.
+        key = (judgement.app, judgement.name)
+        own = {step.id for step in self.steps if key in protocol.names(step)}
         for operation, judged in zip(migration.operations, judgement.operations, strict=True):
             reasons += [
                 messages.meets_seal(judged, step)
@@ -553,6 +556,7 @@ class Planner:
                 for step in self._pending(judged.names)
                 # What is kept for old code is kept through alterations, and minds a new name alone.
                 if step.id not in self._returning
+                and step.id not in own
                 and (
                     step.kind not in (rows.StepKind.DEFAULT, rows.StepKind.NULLABLE)
                     or (isinstance(operation, RenameField) and judged.phase is not Phase.NEUTRAL)
@@ -563,6 +567,7 @@ class Planner:
                     messages.name_taken(judged, name, step.target, f"{step.app}.{step.migration}")
                     for step in self.steps
                     if step.id not in self._returning
+                    and step.id not in own
                     and name in _names_held(step)
                     and self._share_names(judged, step.table)
                 ]

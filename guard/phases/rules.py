@@ -977,7 +977,18 @@ def _separate(operation: ops.SeparateDatabaseAndState, context: Context) -> Judg
             judge(nested, app_label=context.app_label, before=before, after=after, connection=context.connection)
         )
         before = after
-    return combine(judged)
+    combined = combine(judged)
+    if combined.disposition is not Disposition.HOLD or not any(j.disposition is Disposition.SPLIT for j in judged):
+        return combined
+    return replace(
+        combined,
+        what=f"{combined.what}; database_operations and state_operations differ, so that it cannot run in two steps",
+        recipe=(
+            "# Write the same operations into both halves, in the same order (what is the state's own may follow):\n"
+            "# then it runs in two steps.\n"
+            "migrations.SeparateDatabaseAndState(database_operations=[...], state_operations=[...])"
+        ),
+    )
 
 
 def combine(judged: Sequence[Judgement], *, what: str = "") -> Judgement:

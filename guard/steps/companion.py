@@ -48,7 +48,7 @@ class Companion(Operation):
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
-        if schema_editor.connection.vendor != "sqlite":
+        if schema_editor.connection.vendor != "sqlite" or schema_editor.collect_sql:
             return
         # Django's rebuilds of the table would take it, until the column that it is on is a leftover.
         model = from_state.apps.get_model(app_label, delete_model.model_of(self.operation))

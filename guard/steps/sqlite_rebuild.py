@@ -49,8 +49,13 @@ class LeftoverField(_Field):
 
 
 def keep(editor: Any, table: str, names: set[str]) -> None:
-    """Have this editor's rebuilds of the table keep indexes and constraints that the models have no more."""
-    editor.__dict__.setdefault("guard_kept", {}).setdefault(table, set()).update(names)
+    """Have rebuilds of the table keep indexes and constraints that the models have no more, to the end of the plan."""
+    editor.connection.__dict__.setdefault("guard_kept", {}).setdefault(table, set()).update(names)
+
+
+def forget(connection: BaseDatabaseWrapper) -> None:
+    """The plan has ended: what is left covers columns that are leftovers by now."""
+    connection.__dict__.pop("guard_kept", None)
 
 
 def install() -> None:
@@ -65,7 +70,7 @@ def _remake(wrapped: Callable[..., Any], editor: Any, args: tuple[Any, ...], kwa
         return wrapped(*args, **kwargs)
     table = model._meta.db_table
     steps = [step for step in ledger.steps(*_THERE, everybodys=True) if step.table.casefold() == table.casefold()]
-    kept: set[str] = editor.__dict__.get("guard_kept", {}).get(table, set())
+    kept: set[str] = editor.connection.__dict__.get("guard_kept", {}).get(table, set())
     if not steps and not kept:
         return wrapped(*args, **kwargs)
     if editor.connection.get_autocommit():

@@ -16,7 +16,7 @@ from django.db.backends.signals import connection_created
 
 from guard.gate import executor as gate_executor
 from tests.integration.gate import faults
-from tests.integration.matrix import test_alter, test_histories, test_remove
+from tests.integration.matrix import test_alter, test_remove
 from tests.integration.matrix.harness import Case, Deploy, abandon, wide
 from tests.integration.matrix.test_remove import PARENT, char, fk, item, remove
 
@@ -129,7 +129,6 @@ CASES = {
     "required": test_alter.CASES["with a default, NULLs there"],
     "foreign keys": test_remove.CASES["foreign keys"],
     "in much with others": test_remove.CASES["in much with others"],
-    "chains": test_histories.CASES["chains: the same column again and again"],
 }
 
 

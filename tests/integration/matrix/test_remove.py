@@ -297,6 +297,24 @@ def test_a_revert_brings_back_what_went_with_the_field(alias: str, name: str) ->
         deploy.drop()
 
 
+def test_halves_that_differ_wait_whole_and_run_in_a_maintenance_window(alias: str) -> None:
+    deploy = Deploy(alias, CASES["with another state than the database's"])
+    try:
+        deploy.seed()
+        old = deploy.arrive(1, "old")
+        deploy.migrate(2)
+        assert deploy.applied() == 1
+        assert "database_operations and state_operations differ, so that it cannot run in two steps" in deploy.said
+
+        deploy.leave(old)
+        deploy.migrate(2)
+        assert deploy.applied() == 2, deploy.said
+        assert deploy.waiting() == []
+        assert "x" not in {column[0] for column in deploy.schema()["item"][0]}
+    finally:
+        deploy.drop()
+
+
 def test_a_required_field_whose_default_is_none_lets_new_code_insert(alias: str) -> None:
     Deploy(alias, removing(models.IntegerField(default=None))).run()
 

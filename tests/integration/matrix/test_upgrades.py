@@ -1109,10 +1109,10 @@ def test_a_field_comes_back_as_another(alias: str, name: str, way: str) -> None:
     if not alias.endswith(ONLY.get(name, "")):
         return
     case = history(
-        [tag(), model("Item", ("title", char()), ("x", before))],
-        [tag(), model("Item", ("title", char()))],
-        [tag(), model("Item", ("title", char()), ("x", after))],
-        [tag(), model("Item", ("title", char(max_length=40)), ("x", after))],
+        [tag(), model("Item", ("title", char()), ("note", char(null=True)), ("x", before))],
+        [tag(), model("Item", ("title", char()), ("note", char(null=True)))],
+        [tag(), model("Item", ("title", char()), ("note", char(null=True)), ("x", after))],
+        [tag(), model("Item", ("title", char()), ("note", char(null=True, max_length=40)), ("x", after))],
     )
     deploy = Deploy(alias, case)
     try:
