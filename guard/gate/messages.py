@@ -275,6 +275,14 @@ def name_taken(judged: Judgement, name: str, target: str, migration: str) -> str
     )
 
 
+def referred_to(judged: Judgement, column: Target, left: Target, migration: str) -> str:
+    """A column whose type is to change, and to which something that waits still has a foreign key."""
+    return (
+        f"{judged.what}. {left} stays for old code since {migration} and has a foreign key to {column}, which this "
+        f"database does not change beside it; `manage.py guard why {shlex.quote(str(left))}` says what it waits for."
+    )
+
+
 def nulls(judged: Judgement, target: Target, number: int, *, by_function: bool = False) -> str:
     """NULLs that stand in the way of a NOT NULL, and that the database has nothing to put in the place of."""
     rows_have = "row has" if number == 1 else "rows have"

@@ -45,6 +45,7 @@ from guard.ledger.store import Conflict, Ledger
 from guard.phases import defaults, naming, rules
 from guard.phases.plan import MigrationJudgement
 from guard.phases.words import Disposition, Judgement, Phase, Target
+from guard.schema import catalog
 from guard.steps import delete_model, leftover, leftovers, slating
 from guard.steps.add_field import KeepDefaultAddField, NamedAgainAddField, ReclaimField
 from guard.steps.alter_field import SteppedAlterField, SteppedRenameField
@@ -166,6 +167,8 @@ class Planner:
         ]
         #: (table, column) pairs that this plan leaves with something that is kept for old code.
         self._keeping: set[tuple[str, str]] = set()
+        #: What this plan leaves in place for old code, by (table, column) or (table, ""), and which migration does.
+        self._leaving: dict[tuple[str, str], str] = {}
         #: Ids of steps whose leftovers this plan takes over: what comes after is about the column in use.
         self._returning: set[int] = set()
         #: Names of indexes and constraints that this plan leaves over what it slates: over what, and which migration.
@@ -575,6 +578,12 @@ class Planner:
                     over, migration_name = self._standing[name]
                     if self._share_names(judged, over.table):
                         reasons.append(messages.name_taken(judged, name, str(over), migration_name))
+            if type(operation) is AlterField and judged.phase is not Phase.NEUTRAL:
+                reasons += [
+                    messages.referred_to(judged, column, target, migration_name)
+                    for column in judged.names
+                    for target, migration_name in self._left_referring(column)
+                ]
             if not isinstance(operation, (AddField, CreateModel)):
                 continue
             for step in self._met(judged):
@@ -583,6 +592,25 @@ class Planner:
                 else:
                     reasons.append(messages.differs(judged, step))
         return reasons
+
+    def _left_referring(self, column: Target) -> Iterator[tuple[Target, str]]:
+        """What stays for old code, and since which migration, and has a foreign key to the column.
+
+        MySQL and MariaDB change no type of a column that is referred to. Django takes off the keys that models have.
+        """
+        left: dict[tuple[str, str], tuple[Target, str]] = {}
+        for step in (*self.steps, *self._staying):
+            if step.kind in (rows.StepKind.COLUMN, rows.StepKind.TABLE) and step.id not in self._returning:
+                name = step.aside_name or step.column or step.table
+                place = (step.table, name) if step.column else (name, "")
+                left[place] = (Target(step.table, step.column), f"{step.app}.{step.migration}")
+        left |= {place: (Target(*place), since) for place, since in self._leaving.items()}
+        if not left or self._connection.vendor != "mysql":
+            return
+        for table, name in catalog.referring(self._connection, column.table, column.column):
+            found = left.get((table, name)) or left.get((table, ""))
+            if found is not None:
+                yield found
 
     def _share_names(self, judged: Judgement, table: str) -> bool:
         """Whether a name that stands over the table cannot be given to an index or constraint by the operation."""
@@ -727,6 +755,9 @@ class Planner:
             if isinstance(operation, Companion) and (name := _name_freed(operation.operation)):
                 covered = [*(target for target in judged.names if target in removed), *judged.names]
                 self._standing[name] = (covered[0] if covered else Target(key[0]), f"{key[0]}.{key[1]}")
+        for operation, judged in zip(migration.operations, judgement.operations, strict=True):
+            if type(operation) in (RemoveField, DeleteModel) and split and self._splits(judged):
+                self._leaving |= {(taken.table, taken.column): f"{key[0]}.{key[1]}" for taken in judged.takes}
         companions = [operation.operation for operation in operations if isinstance(operation, Companion)]
         for companion in companions:
             model = (key[0], delete_model.model_of(companion))

@@ -143,6 +143,18 @@ def references(connection: BaseDatabaseWrapper) -> list[Reference]:
         return [Reference(*row) for row in cursor.fetchall()]
 
 
+def referring(connection: BaseDatabaseWrapper, table: str, column: str) -> list[tuple[str, str]]:
+    """(table, column) of every foreign key to this column, on MySQL and MariaDB."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, column_name FROM information_schema.key_column_usage WHERE table_schema = DATABASE() "
+            "AND referenced_table_schema = DATABASE() AND referenced_table_name = %s AND referenced_column_name = %s "
+            "ORDER BY 1, 2",
+            [table, column],
+        )
+        return [(row[0], row[1]) for row in cursor.fetchall()]
+
+
 def missing_columns(connection: BaseDatabaseWrapper, footprint: Footprint) -> tuple[tuple[str, str], ...]:
     """(table, column) pairs that the footprint's managed models declare and the database has not, in one query."""
     return compare(connection, footprint).missing

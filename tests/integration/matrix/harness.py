@@ -436,6 +436,10 @@ class Deploy:
             self.leave(serving)
             self.migrate(count)
             self._take(KEEP_FOR=0)
+            if self.applied() < count:
+                # What it waited for is gone only now.
+                self.migrate(count)
+                self._take(KEEP_FOR=0)
         else:
             assert self.applied() == count, self.said
             self._works("new code beside old", new_own, self.new)
