@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.ledger.conftest import each, places, postgres, sqlite, table
+from tests.integration.ledger.conftest import each, places, postgres, server, sqlite, table
 
-__all__ = ["each", "places", "postgres", "sqlite", "table"]
+__all__ = ["each", "places", "postgres", "server", "sqlite", "table"]
