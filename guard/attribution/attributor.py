@@ -13,7 +13,7 @@ from guard.attribution.glance import Glance
 from guard.attribution.lexer import LONGEST_NAME, Unreadable, clip, fold, fold_case, readings
 from guard.attribution.scan import NOT_UNDERSTOOD, Found, everything, scan
 from guard.attribution.structure import read, statements
-from guard.attribution.watchlist import CLEAR, Access, Touch, Watched, WatchList
+from guard.attribution.watchlist import CLEAR, HASHED, Access, Touch, Watched, WatchList
 
 _NOTHING: tuple[Touch, ...] = ()
 
@@ -181,6 +181,8 @@ class Attributor:
 
     def touches(self, sql: object) -> tuple[Touch, ...]:
         """What the statement touches; never raises. What cannot be read counts as touching."""
+        if type(sql) is str and len(sql) < HASHED and (answer := self._texts.answers.get(sql)):
+            return answer
         if not self._watching:
             return _NOTHING
         try:

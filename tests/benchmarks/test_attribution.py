@@ -7,10 +7,15 @@ replay counts. Statements are new strings, as the ORM makes them, so that hashin
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,16 +156,71 @@ def mixed_log(size: int = 20_000) -> list[str]:
     return log
 
 
-def compare(name: str, log: list[str]) -> tuple[float, float]:
+SHOP = Path(__file__).resolve().parents[2] / "sampleapp"
+#: What the shop's next release takes away.
+OF_SHOP = WatchList(1, tuple(Watched("shop_product", column, ()) for column in ("sku", "supplier_id")))
+#: Some thousand requests to the shop, as its shoppers send them, and what each asks of the database.
+VISITS = """
+import json, random, sys
+import django
+django.setup()
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+call_command("migrate", verbosity=0)
+draw, log, client = random.Random(7), [], Client(HTTP_HOST="localhost")
+def keep(execute, sql, params, many, context):
+    log.append(sql)
+    return execute(sql, params, many, context)
+def send(method, path, **data):
+    return client.generic(method, path, json.dumps(data), content_type="application/json").json()
+with connection.execute_wrapper(keep):
+    suppliers = [send("POST", "/suppliers/", name="s")["id"] for _ in range(5)]
+    stock = []
+    for number in range(6_000):
+        pick = draw.random()
+        if pick < 0.15 or len(stock) < 20:
+            given = {"name": "n", "price": number, "sku": "k", "supplier": draw.choice(suppliers)}
+            stock.append(send("POST", "/products/", **given)["id"])
+        elif pick < 0.45:
+            client.get("/products/")
+        elif pick < 0.75:
+            client.get(f"/products/{draw.choice(stock)}/")
+        elif pick < 0.85:
+            send("PUT", f"/products/{draw.choice(stock)}/", price=number)
+        elif pick < 0.95:
+            client.get("/suppliers/")
+        else:
+            client.delete(f"/products/{stock.pop()}/")
+json.dump(log, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def shop_log() -> list[str]:
+    """What the sample shop's release sends that still uses what is slated."""
+    environ = os.environ | {
+        "PYTHONPATH": os.pathsep.join((str(SHOP / "r2"), str(SHOP / "common"))),
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DB": "sqlite",
+        "DB_NAME": ":memory:",
+        "WITH_GUARD": "0",
+    }
+    ended = subprocess.run([sys.executable, "-c", VISITS], env=environ, stdout=subprocess.PIPE, check=True)
+    log: list[str] = json.loads(ended.stdout)
+    return log
+
+
+def compare(name: str, log: list[str], watch: WatchList = WATCH) -> tuple[float, float]:
     """Print what asking adds to a statement beside what a no-op wrapper adds; both in µs."""
     # Short enough that now and then one runs undisturbed.
     pieces = [log[start : start + PIECE] for start in range(0, len(log), PIECE)]
     fastest = [[1e9] * 3 for _ in pieces]
-    attributor = Attributor(WATCH, "sqlite")
+    attributor = Attributor(watch, "sqlite")
     naming = sum(bool(attributor._named(text)) for text in log) / len(log)
     for _ in range(ROUNDS):
         # An attributor that has seen nothing yet.
-        ways = (None, noop, asking(Attributor(WATCH, "sqlite")))
+        ways = (None, noop, asking(Attributor(watch, "sqlite")))
         for number, piece in enumerate(pieces):
             for way, wrapper in enumerate(ways):
                 fastest[number][way] = min(fastest[number][way], send(piece, wrapper))
@@ -171,6 +231,14 @@ def compare(name: str, log: list[str]) -> tuple[float, float]:
         f"asking adds {ours - bare:.2f} µs: {(ours - bare) / (least - bare):.1f} × (budget: 4 ×)"
     )
     return least - bare, ours - bare
+
+
+@pytest.mark.bench
+@pytest.mark.usefixtures("alone")
+def test_the_shops_log_costs_little_more_than_a_no_op_wrapper(shop_log: list[str]) -> None:
+    assert len(shop_log) > 5_000
+    base, added = compare("log of the shop", shop_log, OF_SHOP)
+    assert base != added
 
 
 @pytest.mark.bench
