@@ -7,7 +7,7 @@
 #   make docs-outputs      writes what the commands in the docs really print into the pages (look at the difference!)
 #   make bench             what guard costs per statement, a fleet's beats (GUARD_BENCH_BEATS=180000: an hour's worth),
 #                          and readers beside DDL and a long transaction (GUARD_BENCH_LOCK_SECONDS=3, GUARD_BENCH_ROWS=1000000)
-#   make histories         upgrades published apps under guard through their own histories (PROJECT=wagtail, DB=…)
+#   make histories         lints published apps' own histories, and upgrades through them under guard (PROJECT=wagtail, DB=…)
 #   make clean             removes what the others made
 
 DB ?= sqlite

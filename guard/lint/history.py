@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import apps
+from django.db import OperationalError
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import BadMigrationError, NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
+from guard.lint import offline
 from guard.schema import declared
 
 Key = tuple[str, str]
@@ -87,16 +89,25 @@ class History:
 def load(applied: Collection[Key] = ()) -> History:
     """The migrations on disk; those that are given count as applied. Raises Unreadable."""
     try:
-        loader = _Loader(applied)
+        loader = _loader(applied)
         order: dict[Key, None] = {}
         for leaf in loader.graph.leaf_nodes():
             order.update(dict.fromkeys(loader.graph.forwards_plan(leaf)))
     except (NodeNotFoundError, BadMigrationError) as error:
         raise Unreadable(f"The migrations cannot be read: {error}") from error
     except Exception as error:
-        # A migration's module runs whatever it likes when it is imported, and some ask a database.
+        # A migration's module runs whatever it likes when it is imported.
         raise Unreadable(f"The migrations cannot be imported: {type(error).__name__}: {error}".strip()) from error
     return History(loader, tuple(order), frozenset(key for key in order if key in loader.applied_migrations))
+
+
+def _loader(applied: Collection[Key]) -> _Loader:
+    try:
+        return _Loader(applied)
+    except OperationalError:
+        # Some migrations ask when they are imported which database it is, and in which version.
+        with offline.answering():
+            return _Loader(applied)
 
 
 def own_apps() -> frozenset[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
@@ -19,6 +21,29 @@ _MYSQL = {
 _POSTGRESQL = 150_000
 
 
+def _answers(connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    """What Django would ask of the server, by the name of the cached property that keeps it."""
+    if connection.vendor == "mysql":
+        return {"mysql_server_data": dict(_MYSQL)}
+    return {"pg_version": _POSTGRESQL} if connection.vendor == "postgresql" else {}
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """The project's own connections answer as `connection` does what their servers have not been asked yet."""
+    asked = [(held, set(vars(held))) for one in connections.all() for held in (one, one.features)]
+    for one in connections.all():
+        for name, answer in _answers(one).items():
+            vars(one).setdefault(name, answer)
+    try:
+        yield
+    finally:
+        # What has followed from the answers goes with them.
+        for held, known in asked:
+            for name in vars(held).keys() - known:
+                del vars(held)[name]
+
+
 def connection(alias: str) -> BaseDatabaseWrapper:
     """A copy of the alias's connection that answers from its settings alone.
 
@@ -26,11 +51,8 @@ def connection(alias: str) -> BaseDatabaseWrapper:
     """
     copied: Any = connections[alias].copy()
     copied.guard_private = True
-    if copied.vendor == "mysql":
-        copied.__dict__["mysql_server_data"] = dict(_MYSQL)
-    elif copied.vendor == "postgresql":
-        copied.__dict__["pg_version"] = _POSTGRESQL
-    elif copied.vendor == "sqlite":
+    copied.__dict__.update(_answers(copied))
+    if copied.vendor == "sqlite":
         # Asking SQLite opens a file, which would be made.
         copied.settings_dict["NAME"] = ":memory:"
     found: BaseDatabaseWrapper = copied

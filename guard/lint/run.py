@@ -123,7 +123,7 @@ _BEGINS, _ENDS = "\n    operations = [\n", "\n    ]"
 
 @lru_cache(maxsize=64)
 def _lines(path: str, count: int) -> tuple[int, ...]:
-    """The lines on which a migration's operations begin, `count` of them; empty where they are not a plain list."""
+    """The lines on which a migration's operations begin, `count` of them; empty where no plain list has them all."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -144,5 +144,7 @@ def _lines(path: str, count: int) -> tuple[int, ...]:
                     isinstance(target, ast.Name) and target.id == "operations" for target in statement.targets
                 )
                 if named and isinstance(statement, ast.Assign) and isinstance(statement.value, (ast.List, ast.Tuple)):
-                    return tuple(element.lineno for element in statement.value.elts)
+                    listed = tuple(element.lineno for element in statement.value.elts)
+                    # The list may be unpacked from others, or grow behind its assignment.
+                    return listed if len(listed) == count else ()
     return ()

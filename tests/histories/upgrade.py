@@ -2,16 +2,17 @@
 
 python -m tests.histories.upgrade DATABASE PROJECT [POSITION…]
 
-For each state: code of that state is deployed and writes rows; the newest release's `migrate` runs; what the deployed
-code could do, it still can; once it has stopped and all steps are taken, the schema is the one that Django alone makes.
-Prints one line for each state, and how many operations run, are split, held or refused. It exits with 1
-if anything broke.
+First `guard lint` goes over the whole history. Then, for each state: code of that state is deployed and writes rows;
+the newest release's `migrate` runs; what the deployed code could do, it still can; once it has stopped and all steps
+are taken, the schema is the one that Django alone makes. Prints one line for each state, and how many operations run,
+are split, held or refused. It exits with 1 if anything broke.
 """
 
 from __future__ import annotations
 
 import collections
 import io
+import subprocess
 import sys
 import tempfile
 import uuid
@@ -31,6 +32,7 @@ ROUNDS = 12
 
 
 def configure(project, database, directory):
+    """Django, set up for the project with `database` as an entry of DATABASES."""
     import django
 
     settings.configure(
@@ -44,7 +46,7 @@ def configure(project, database, directory):
             "DEFAULT_AUTO_FIELD": "django.db.models.AutoField",
             "INSTALLED_APPS": [*project.apps, "guard"],
             # Published migrations ask what the database is, and can do, when they are imported.
-            "DATABASES": {"default": entry(database)},
+            "DATABASES": {"default": database},
             "GUARD": {"MODE": "off", "RELEASE": "histories"},
             **project.settings,
         }
@@ -116,7 +118,7 @@ def read(project, vendor, directory):
     """The project's history, beside a database of its own."""
     database = databases.create(vendor, directory)
     try:
-        configure(project, database, directory)
+        configure(project, entry(database), directory)
         return History()
     finally:
         connections.close_all()
@@ -358,6 +360,8 @@ def _worse(who, own, now, history, count):
 
 
 def main(vendor, name, *positions):
+    # In a process of its own, which nobody has told where the database is.
+    linted = subprocess.run([sys.executable, "-m", "tests.histories.lint", vendor, name], check=False)
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         history = read(PROJECTS[name], vendor, directory)
@@ -371,7 +375,7 @@ def main(vendor, name, *positions):
             if number and not migration.initial and any(str(each) != "run" for each in found)
         ]
         outcomes = collections.Counter()
-        failed = False
+        failed = linted.returncode != 0
         for start in starts:
             (directory / str(start)).mkdir()
             outcome, said, broken = upgrade(history, vendor, directory / str(start), start)

@@ -66,6 +66,16 @@ def test_findings_point_to_the_line_of_their_operation(project: Project) -> None
     assert "shop_product.title" in found["targets"]
 
 
+def test_an_operation_that_no_plain_list_has_is_placed_at_the_top_of_its_file(project: Project) -> None:
+    project.add("0002_grows", "migrations.RunPython(migrations.RunPython.noop)", attributes="    more = []")
+    path = project.path / "shop/migrations/0002_grows.py"
+    path.write_text(f"{path.read_text()}    operations += [{RENAME}]\n")
+
+    (found,) = project.lint().findings
+
+    assert (found["id"], found["line"], found["path"]) == ("guard.E103", 1, "shop/migrations/0002_grows.py")
+
+
 def test_halves_that_say_the_same_are_judged_as_migrate_judges_them(project: Project) -> None:
     noop = "migrations.RunPython(migrations.RunPython.noop)"
     project.add(
@@ -226,6 +236,13 @@ def test_migrations_that_cannot_be_imported_are_named_in_a_sentence(project: Pro
 
     assert done.code == 2
     assert "cannot be imported: RuntimeError: asks the database" in done.err
+
+
+def test_migrations_that_ask_which_server_it_is_are_told_what_lint_takes_for_granted(of_each_vendor: Project) -> None:
+    asked = "connection.vendor == 'sqlite' or connection.features.supports_expression_indexes"
+    of_each_vendor.add("0002_asks", RENAME, before=f"from django.db import connection\n\nassert {asked}")
+
+    assert of_each_vendor.lint().ids == ["E103"]
 
 
 def test_a_project_without_findings_says_so_in_one_line(project: Project) -> None:
