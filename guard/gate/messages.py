@@ -8,13 +8,15 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guard.ledger import rows
 from guard.phases.words import Judgement, Target
 from guard.steps import slating
 
 if TYPE_CHECKING:
+    from django.db import models
+
     from guard.gate import contract, verdict
     from guard.gate.planner import Held, Session
     from guard.phases.plan import MigrationJudgement
@@ -283,14 +285,17 @@ def referred_to(judged: Judgement, column: Target, left: Target, migration: str)
     )
 
 
-def nulls(judged: Judgement, target: Target, number: int, *, by_function: bool = False) -> str:
+def nulls(
+    judged: Judgement, target: Target, number: int, field: models.Field[Any, Any], *, by_function: bool = False
+) -> str:
     """NULLs that stand in the way of a NOT NULL, and that the database has nothing to put in the place of."""
     rows_have = "row has" if number == 1 else "rows have"
-    why = (
-        "its default is a function, which only Django can call: it fills them when no old code writes more"
-        if by_function
-        else "the field has no default: fill them first"
-    )
+    if by_function:
+        why = "its default is a function, which only Django can call: it fills them when no old code writes more"
+    elif field.unique and field.has_default():
+        why = "the field is unique, so that one default cannot fill them: fill them first"
+    else:
+        why = "the field has no default: fill them first"
     return f"{judged.what}. {number:,} {rows_have} NULL in {target}, and {why}."
 
 

@@ -637,7 +637,8 @@ class Planner:
                 changes
                 or type(operation) is not AlterField
                 or judged.disposition is not Disposition.SPLIT
-                or not isinstance(static_default(operation.field), NoDefault)
+                # One default cannot fill several rows of a unique column.
+                or not (operation.field.unique or isinstance(static_default(operation.field), NoDefault))
                 or operation.field.has_db_default()
                 or defaults.expression(operation.field, self._connection)
             ):
@@ -646,7 +647,7 @@ class Planner:
                 if ddl.facts(target.table, target.column) and (number := ddl.nulls(target.table, target.column)):
                     by_function = callable(operation.field.default) and not operation.field.unique
                     found = computed if by_function else reasons
-                    found.append(messages.nulls(judged, target, number, by_function=by_function))
+                    found.append(messages.nulls(judged, target, number, operation.field, by_function=by_function))
         return reasons, computed
 
     def _with_parents(self, judgement: MigrationJudgement) -> MigrationJudgement:

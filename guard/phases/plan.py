@@ -575,7 +575,13 @@ class _Walk:
         if self._kept_through(operation, judgement, spot, field):
             return self._harmless(judgement)
         before = naming.get_field(spot.before, (spot.app_label, operation.model_name_lower), operation.name)
-        if type(operation) is ops.AlterField and before.null and not field.null and not field.has_db_default():
+        if (
+            type(operation) is ops.AlterField
+            and before.null
+            and not field.null
+            and not field.has_db_default()
+            and not self._repeats(operation, spot)
+        ):
             # Whatever else it changes, old code does not know the column: it only has to go on leaving it out.
             self._nullable.update(judgement.names[:1])
             return replace(
@@ -594,6 +600,22 @@ class _Walk:
             recipe="# Alter it in a later deploy, when only code that writes the field is deployed.",
             takes=(),
         )
+
+    def _repeats(self, operation: ops.AlterField, spot: _Spot) -> bool:
+        """Whether a default that is kept for old code may repeat what a constraint lets no two rows have.
+
+        A column that is unique by itself keeps none.
+        """
+        if operation.field.unique or not operation.field.has_default():
+            return False
+        state = naming.model(spot.after, (spot.app_label, operation.model_name_lower))
+        unique = [set(group) for group in state.options.get("unique_together") or ()]
+        unique += [
+            alter.constraint_fields(constraint) or set(state.fields)
+            for constraint in state.options.get("constraints") or ()
+            if not isinstance(constraint, models.CheckConstraint)
+        ]
+        return any(operation.name in group for group in unique)
 
     def _kept_through(self, operation: ops.AlterField, judgement: Judgement, spot: _Spot, field: naming.Field) -> bool:
         """Whether the column keeps a default for old code through the alteration, as it has had one since it was made.

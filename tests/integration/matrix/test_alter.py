@@ -14,7 +14,7 @@ from guard.gate.contract import Outcome
 from guard.ledger.store import Ledger
 from guard.steps import fill
 from guard.steps.ddl import ddl_for
-from tests.integration.matrix.harness import Case, Deploy
+from tests.integration.matrix.harness import Case, Deploy, work
 from tests.integration.matrix.test_remove import PARENT, char, fk, item
 
 
@@ -91,6 +91,20 @@ CASES = {
     "NULLs there and no default": altering(
         models.IntegerField(null=True), models.IntegerField(), null=True, outcome="stuck"
     ),
+    "NULLs there and one default for a unique column": altering(
+        char(null=True, unique=True), char(unique=True, default="d"), null=True, outcome="stuck"
+    ),
+    "added, held to be unique, required with one default": Case(
+        [item()],
+        [
+            [
+                m.AddField("item", "x", char(null=True)),
+                m.AddConstraint("item", models.UniqueConstraint(fields=["x"], name="app_x")),
+                m.AlterField("item", "x", char(default="d")),
+            ]
+        ],
+        outcome="held",
+    ),
 }
 
 
@@ -121,23 +135,47 @@ def test_what_runs_whole_breaks_no_view_in_silence(alias):
         deploy.drop()
 
 
-def test_one_default_is_not_put_into_several_rows_of_a_unique_column(alias: str) -> None:
+@pytest.mark.parametrize("options", [{"default": "d"}, {}], ids=["with a default", "without"])
+def test_a_column_made_unique_and_required_where_it_is_added_keeps_null_until_all_have_a_value(
+    alias: str, options: dict[str, str]
+) -> None:
     def rows(made):
         for title in ("a", "b"):
             made.create("Item", title=title)
 
-    required = m.AlterField("item", "x", char(unique=True, default="d"))
+    required = m.AlterField("item", "x", char(unique=True, **options))
     deploy = Deploy(alias, Case([item()], [[m.AddField("item", "x", char(null=True)), required]], rows=rows))
+    table = f"{deploy.app}_item"
     try:
         deploy.seed()
-        deploy.arrive(1, "old")
+        before = work(deploy.connection, deploy.old)
+        serving = deploy.arrive(1, "old")
         deploy.migrate(2)
         assert deploy.applied() == 2
+        # Rows that old code writes have NULL, and none the default, which a second one could not have.
+        deploy._works("old code", before, deploy.old)
+        (old,) = deploy.old
+        for title in ("c", "d"):
+            old.objects.using(alias).create(title=title)
         with deploy.connection.cursor() as cursor:
-            cursor.execute(f"SELECT count(*), count(x) FROM {deploy.app}_item")
+            cursor.execute(f"SELECT count(*), count(x) FROM {table}")
             there, filled = cursor.fetchone()
-        assert there >= 2
-        assert filled == 0
+        assert (there >= 4, filled) == (True, 0)
+        deploy.arrive(2, "new")
+        deploy.leave(serving)
+
+        (failed,) = deploy.take()
+        assert (failed.outcome, failed.taken) == (Outcome.FAILED, False)
+        assert f"{there} rows" in failed.detail
+
+        with deploy.connection.cursor() as cursor:
+            cursor.execute(f"UPDATE {table} SET x = title WHERE title IN ('a', 'b', 'c', 'd')")
+            cursor.execute(f"UPDATE {table} SET x = 'seeded' WHERE x IS NULL")
+        assert [attempt.taken for attempt in deploy.take()] == [True]
+        assert deploy.waiting() == []
+        now = ddl_for(deploy.connection, lambda sql, params: None).facts(table, "x")
+        assert now is not None
+        assert (now.null, now.default) == (False, None)
     finally:
         deploy.drop()
 

@@ -177,7 +177,9 @@ def test_constraint_over_a_new_and_an_old_table_is_not_out_of_old_codes_reach():
     [
         # Old code's inserts leave the new column out: they may not do so once it is required.
         (char(null=True), char(), (C, SPLIT)),
+        # A unique column keeps no default, but it keeps NULL, which may repeat.
         (char(null=True), char(unique=True, default="v"), (C, SPLIT)),
+        (char(null=True), char(unique=True), (C, SPLIT)),
         (char(default="v"), char(default="v", unique=True), (C, HOLD)),
         (char(default="v"), models.IntegerField(), (C, HOLD)),
         # The default that is kept for old code is kept through it.
@@ -196,6 +198,25 @@ def test_altered_new_column_matters_to_inserts_that_leave_it_out(added, altered,
     (judged,) = judge_plan([ITEM], [m.AddField("item", "x", added), m.AlterField("item", "x", altered)])
 
     assert (judged.operations[1].phase, judged.operations[1].disposition) == expected
+
+
+@pytest.mark.parametrize(
+    "held_to", [m.AddConstraint("item", unique("x")), m.AlterUniqueTogether("item", {("title", "x")})]
+)
+@pytest.mark.parametrize(
+    ("required", "expected"),
+    [
+        (char(), SPLIT),
+        # Old code's rows would have it all.
+        (char(default="v"), HOLD),
+    ],
+)
+def test_default_of_a_column_that_is_required_may_not_repeat_what_is_to_be_unique(held_to, required, expected):
+    (judged,) = judge_plan(
+        [ITEM], [m.AddField("item", "x", char(null=True)), held_to, m.AlterField("item", "x", required)]
+    )
+
+    assert [one.disposition for one in judged.operations] == [RUN, RUN, expected]
 
 
 @pytest.mark.parametrize(
