@@ -60,6 +60,15 @@ def test_w002_a_release_without_a_label(shop: Shop, first: Tree) -> None:
 
 
 @on_sqlite
+def test_a_finding_that_the_project_silences_is_not_told(shop: Shop, first: Tree) -> None:
+    shop.guard["RELEASE"] = None
+    silent = "SILENCED_SYSTEM_CHECKS = ['guard.W003']"
+    unlabelled = dict.fromkeys(conf.RELEASE_VARIABLES, "")
+
+    assert ids(check(shop, first, MIDDLEWARE="0", MORE_SETTINGS=silent, **unlabelled).ok()) == ["W002"]
+
+
+@on_sqlite
 def test_w003_the_middleware_is_missing(shop: Shop, first: Tree) -> None:
     done = check(shop, first, MIDDLEWARE="0").ok()
 

@@ -85,6 +85,27 @@ def try_out(connection, base, operation, *, seeded=True):
     return Broken(old=_worse(old_own, old_behind), new=_worse(new_own, new_ahead))
 
 
+def uses(connection, base, operation, statement):
+    """Whether a statement works before and after `operation`, and what it breaks besides (see `try_out`)."""
+    able = []
+
+    class Watched(type(operation)):
+        def database_forwards(self, *args):
+            able.append(_works(connection, statement))
+            super().database_forwards(*args)
+            able.append(_works(connection, statement))
+
+    watched = operation.__class__.__new__(Watched)
+    watched.__dict__.update(vars(operation))
+    broken = try_out(connection, base, watched)
+    return tuple(able), broken
+
+
+def _works(connection, statement):
+    with connection.cursor() as cursor:
+        return not _failed(_attempt(connection, lambda: cursor.execute(statement)))
+
+
 def old_code_after(connection, base, migrations):
     """What code of the state that `base` makes can no longer do once `migrations` have run."""
     state = ProjectState()

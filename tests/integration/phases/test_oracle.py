@@ -14,6 +14,7 @@ from django.db.models.functions import Lower, Now
 from guard.phases import rules
 from guard.phases.words import Disposition, Phase
 from tests.integration.phases import oracle
+from tests.unit.phases.helpers import operation_classes
 
 EVERYWHERE = ("sqlite", "postgresql", "mysql")
 SQLITE, SERVERS = ("sqlite",), ("postgresql", "mysql")
@@ -194,6 +195,7 @@ CASES = [
         C,
         HOLD,
     ),
+    Case("add index_together", [PAIR], m.AlterIndexTogether("item", {("a", "b")}), N),
     Case(
         "add order_with_respect_to",
         [PARENT, item(("p", fk("shop.parent")))],
@@ -631,3 +633,47 @@ def test_prediction_is_what_happens(connection, case):
     stricter = case.stricter.get(connection.vendor, set())
     assert bool(judged.breaks_old) == (bool(broken.old) or "old" in stricter), (judged.breaks_old, broken.old)
     assert bool(judged.breaks_new) == (bool(broken.new) or "new" in stricter), (judged.breaks_new, broken.new)
+
+
+#: What belongs to no model, and a statement of code that uses it.
+BESIDES = {
+    "bloom": (pg.BloomExtension(), "CREATE INDEX i ON shop_item USING bloom (title)"),
+    "btree_gin": (pg.BtreeGinExtension(), "CREATE INDEX i ON shop_item USING gin (id)"),
+    "btree_gist": (pg.BtreeGistExtension(), "CREATE INDEX i ON shop_item USING gist (id)"),
+    "citext": (pg.CITextExtension(), "SELECT title::citext FROM shop_item"),
+    "pgcrypto": (pg.CryptoExtension(), "SELECT gen_salt('md5')"),
+    "hstore": (pg.HStoreExtension(), "SELECT hstore('a', title) FROM shop_item"),
+    "pg_trgm": (pg.TrigramExtension(), "SELECT similarity('a', title) FROM shop_item"),
+    "unaccent": (pg.UnaccentExtension(), "SELECT unaccent(title) FROM shop_item"),
+    "extension": (pg.CreateExtension("hstore"), "SELECT hstore('a', title) FROM shop_item"),
+    "create collation": (pg.CreateCollation("c", "C", provider="libc"), 'SELECT title COLLATE "c" FROM shop_item'),
+    "remove collation": (pg.RemoveCollation("c", "C", provider="libc"), 'SELECT title COLLATE "c" FROM shop_item'),
+}
+
+
+@pytest.mark.parametrize("connection", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("name", BESIDES)
+def test_prediction_for_what_is_no_models_is_what_happens(connection, name):
+    operation, use = BESIDES[name]
+    if isinstance(operation, pg.CreateExtension):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_available_extensions WHERE name = %s", [operation.name])
+            if cursor.fetchone() is None:
+                pytest.skip(f"the server does not have the extension {operation.name}")
+    removes = isinstance(operation, pg.RemoveCollation)
+    base = [item(), *([pg.CreateCollation("c", "C", provider="libc")] if removes else [])]
+    before, after = oracle.states(base, operation)
+    judged = rules.judge(operation, app_label=oracle.APP, before=before, after=after, connection=connection)
+
+    able, broken = oracle.uses(connection, base, operation, use)
+
+    assert (broken.old, broken.new) == ({}, {})
+    assert (bool(judged.breaks_old), bool(judged.breaks_new)) == ((True, False) if removes else (False, True))
+    assert able == ((True, False) if removes else (False, True))
+    assert (judged.phase, judged.disposition) == ((C, HOLD) if removes else (E, RUN))
+
+
+def test_every_operation_of_django_has_a_case():
+    held = {type(case.operation) for case in CASES} | {type(operation) for operation, _ in BESIDES.values()}
+
+    assert set(operation_classes()) <= held

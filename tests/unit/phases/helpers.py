@@ -1,8 +1,13 @@
 """Short ways to write states, plans and judgements."""
 
+import inspect
+
+from django.contrib.postgres import operations as pg
 from django.db import connection as default_connection
 from django.db import migrations as m
 from django.db import models
+from django.db.migrations import operations
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from guard import conf
@@ -74,3 +79,14 @@ def judge_plan(base, *migrations, strategy=conf.Strategy.SPLIT, connection=defau
 
 def texts(targets):
     return [str(target) for target in targets]
+
+
+def operation_classes():
+    """Every operation that Django has, PostgreSQL's included."""
+    found = {getattr(operations, name) for name in operations.__all__}
+    found |= {
+        value
+        for value in vars(pg).values()
+        if inspect.isclass(value) and issubclass(value, Operation) and value.__module__ == pg.__name__
+    }
+    return sorted(found - {pg.CollationOperation, Operation}, key=lambda cls: cls.__name__)

@@ -1,38 +1,26 @@
 """One rule per operation class: which classes have one, what is opaque, and the exact names in a judgement."""
 
 import datetime
-import inspect
 import uuid
 
 import pytest
 from django.contrib.postgres import operations as pg
 from django.db import migrations as m
 from django.db import models
-from django.db.migrations import operations
 from django.db.migrations.operations.base import Operation
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from guard.phases import mark, rules
 from guard.phases.words import Disposition, Phase, Target
-from tests.unit.phases.helpers import Elsewhere, char, fk, judge, model, state, texts
+from tests.unit.phases.helpers import Elsewhere, char, fk, judge, model, operation_classes, state, texts
 
 ITEM = model("Item", ("title", char()))
 PARENT = model("Parent", ("label", char()))
 RUN, SPLIT, HOLD, REFUSE = Disposition.RUN, Disposition.SPLIT, Disposition.HOLD, Disposition.REFUSE
 
 
-def _operation_classes():
-    found = {getattr(operations, name) for name in operations.__all__}
-    found |= {
-        value
-        for value in vars(pg).values()
-        if inspect.isclass(value) and issubclass(value, Operation) and value.__module__ == pg.__name__
-    }
-    return sorted(found - {pg.CollationOperation, Operation}, key=lambda cls: cls.__name__)
-
-
-@pytest.mark.parametrize("operation_class", _operation_classes(), ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("operation_class", operation_classes(), ids=lambda cls: cls.__name__)
 def test_every_operation_of_django_has_a_rule(operation_class):
     judge(m.RunPython(m.RunPython.noop))  # The rules for PostgreSQL are registered on first need.
 
