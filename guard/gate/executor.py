@@ -403,15 +403,21 @@ def _apply_migration(
         # Unfolded, it reaches the database by operations that can be watched.
         stand_in = session.stand_ins.get(key) or phases_plan.unfolded(migration)
         _record(session, stand_in)
-        patience.make_patient(stand_in.operations, session.config, session.report, _Out(executor).line)
+        told, progress = _Out(executor).line, patience.Progress()
+        patience.make_patient(stand_in.operations, session.config, session.report, told, progress=progress)
+        patient: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if held is not None or key in session.stand_ins:
+            connection = session.ledger.connection
+            patient = patience.patient_statements(connection, session.config, told, progress=progress)
         if session.copies is not None:
             stand_in = with_operations(stand_in, session.copies.watching(stand_in.operations, key))
         if held is None:
-            after = wrapped(state, stand_in, **options)
+            with patient:
+                after = wrapped(state, stand_in, **options)
         else:
             still = _StillSealed()
             stand_in = with_operations(stand_in, [*stand_in.operations, still])
-            after = _run_whole(session, held, still, lambda: wrapped(state, stand_in, **options), _Out(executor).line)
+            after = _run_whole(session, held, still, lambda: wrapped(state, stand_in, **options), patient)
         if session.copies is not None:
             session.copies.settle()
         if session.report.unfilled:
@@ -500,7 +506,7 @@ def _run_whole(
     held: rows.Step,
     still: _StillSealed,
     run: Callable[[], ProjectState],
-    told: Callable[[str], None],
+    patient: contextlib.AbstractContextManager[None],
 ) -> ProjectState:
     """The gate before a held migration whose verdict is clear: asked again, sealed, run, done."""
     connection = session.ledger.connection
@@ -514,7 +520,6 @@ def _run_whole(
         ran = recording.Transcript()
         started = time.monotonic()
         try:
-            patient = patience.patient_statements(connection, session.config, told)
             with connection.execute_wrapper(ran), without_cascade(connection), patient:
                 state = run()
         except BaseException:

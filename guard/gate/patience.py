@@ -1,7 +1,8 @@
 """What changes a table waits for its lock for a moment at a time, and lets the application through in between.
 
-What is tried again is the one operation of an expand step, or the one statement of a migration that was held and runs
-whole; never the migration: what ran before, code of the project's included, runs once.
+What is tried again is the one operation of guard's own, or the one statement of Django's or the project's in a
+migration that runs in two steps or was held; never the migration: what ran before, code of the project's included, runs
+once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -20,11 +22,31 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from guard import conf
+from guard.gate import recording
 from guard.gate.witnesses import locks
 from guard.steps.locks import is_timeout, pauses
 from guard.steps.report import Report
 
 Forwards = Callable[..., None]
+
+#: Whether what runs is an operation of guard's own, which is tried again whole.
+_within: ContextVar[bool] = ContextVar("guard_patience_within", default=False)
+
+
+@dataclasses.dataclass(slots=True)
+class Progress:
+    """How far one migration has come."""
+
+    #: Whether something stays of it that a second run would meet: it is not given up before it has to be.
+    changed: bool = False
+
+    def patience(self, connection: BaseDatabaseWrapper, config: conf.Config) -> float:
+        """Seconds to go on trying: once something stays, as long as the server itself would have waited."""
+        if not self.changed:
+            return config.lock_patience
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.lock_wait_timeout")
+            return max(config.lock_patience, float(cursor.fetchone()[0]))
 
 
 def make_patient(
@@ -33,12 +55,13 @@ def make_patient(
     report: Report,
     told: Callable[[str], None],
     *,
+    progress: Progress,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Bound the lock waits of guard's own operations among these; `told` hears who is waited for."""
     for operation in operations:
         if type(operation).__module__.startswith("guard.steps."):
-            forwards = _Patient(operation, config, report, told, sleep)
+            forwards = _Patient(operation, config, report, told, progress, sleep)
             # Over the method of the class: the object stands in for one migration of one command.
             operation.__dict__["database_forwards"] = forwards
 
@@ -50,6 +73,7 @@ class _Patient:
         config: conf.Config,
         report: Report,
         told: Callable[[str], None],
+        progress: Progress,
         sleep: Callable[[float], None],
     ) -> None:
         self._operation = operation
@@ -57,6 +81,7 @@ class _Patient:
         self._config = config
         self._report = report
         self._told = told
+        self._progress = progress
         self._sleep = sleep
 
     def __call__(self, app_label: str, schema_editor: Any, from_state: ProjectState, to_state: ProjectState) -> None:
@@ -65,10 +90,12 @@ class _Patient:
             self._forwards(app_label, schema_editor, from_state, to_state)
             return
         tables = self._tables(app_label, from_state, to_state)
-        deadline = time.monotonic() + self._config.lock_patience
+        patience = self._progress.patience(connection, self._config)
+        deadline = time.monotonic() + patience
         known: set[str] = set()
         for pause in pauses():
             before = _Before(schema_editor, self._report)
+            outside = _within.set(True)
             try:
                 with _impatient(connection, self._config.lock_timeout):
                     self._forwards(app_label, schema_editor, from_state, to_state)
@@ -79,7 +106,9 @@ class _Patient:
                 before.bring_back()
                 holders = locks.holders(connection, tables)
                 if time.monotonic() + pause > deadline:
-                    raise CommandError(_gave_up(tables, holders, self._config), returncode=1) from error
+                    raise CommandError(_gave_up(tables, holders, patience, self._progress), returncode=1) from error
+            finally:
+                _within.reset(outside)
             for holder in holders:
                 if holder.pid not in known:
                     known.add(holder.pid)
@@ -96,17 +125,25 @@ class _Patient:
         return []
 
 
-def _gave_up(tables: list[str], holders: tuple[locks.Holder, ...], config: conf.Config) -> str:
+def _gave_up(tables: list[str], holders: tuple[locks.Holder, ...], patience: float, progress: Progress) -> str:
     who = "".join(f" It is held by {holder}." for holder in holders)
+    left = (
+        "The migration is not recorded, and what it did before that stays, because this database commits each change: "
+        "look at it before you run the command again."
+        if progress.changed
+        else "The migration is not applied: run the command again."
+    )
     return (
-        f"The lock of {' and '.join(tables) or 'a table'} was not to be had in {config.lock_patience:g} seconds, so "
-        f"that no request had to wait behind it.{who} The migration is not applied: run the command again."
+        f"The lock of {' and '.join(tables) or 'a table'} was not to be had in {patience:g} seconds, so "
+        f"that no request had to wait behind it.{who} {left}"
     )
 
 
 #: Statements that wait for the strong lock of a table. One that is CONCURRENTLY waits for others, and nobody for it.
-_CHANGES = re.compile(r"\s*(?:ALTER|CREATE|DROP|TRUNCATE)\b(?!.*\bCONCURRENTLY\b)", re.IGNORECASE | re.DOTALL)
-_TABLE = re.compile(r'\b(?:TABLE|ON)\s+(?:IF EXISTS\s+|ONLY\s+)*"([^"]+)"', re.IGNORECASE)
+_CHANGES = re.compile(r"\s*(?:ALTER|CREATE|DROP|RENAME|TRUNCATE)\b(?!.*\bCONCURRENTLY\b)", re.IGNORECASE | re.DOTALL)
+_TABLE = re.compile(
+    r"\b(?:TABLE|ON)\s+(?:IF EXISTS\s+|IF NOT EXISTS\s+|ONLY\s+)*(?:\"([^\"]+)\"|`([^`]+)`|(\w+))", re.IGNORECASE
+)
 
 
 @contextmanager
@@ -115,50 +152,100 @@ def patient_statements(
     config: conf.Config,
     told: Callable[[str], None],
     *,
+    progress: Progress,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[None]:
     """Bound the lock waits of every statement that changes the schema, whoever runs it; `told` hears who is waited for.
 
-    On PostgreSQL, where a statement that has failed can be undone alone. Elsewhere they wait as they always have: of an
-    operation of several statements, those that ran would stay when one gives up.
+    One that has waited too long has done nothing: PostgreSQL undoes it alone, on MariaDB and MySQL a statement is done
+    whole or not at all. There, what ran before it has been committed: then it is tried for as long as the server itself
+    would have waited.
     """
-    if connection.vendor != "postgresql":
+    if connection.vendor == "sqlite":
         yield
         return
-    with connection.execute_wrapper(_PatientStatements(config, told, sleep)):
+    with connection.execute_wrapper(_PatientStatements(config, told, progress, sleep)):
         yield
 
 
 class _PatientStatements:
     def __init__(
-        self, config: conf.Config, told: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+        self, config: conf.Config, told: Callable[[str], None], progress: Progress, sleep: Callable[[float], None]
     ) -> None:
         self._config = config
         self._told = told
+        self._progress = progress
         self._sleep = sleep
         self._known: set[str] = set()
 
     def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        if not _CHANGES.match(str(sql)):
+        # What guard's own operation has done, it goes on with in a second run.
+        if _within.get():
             return execute(sql, params, many, context)
-        tables = _TABLE.findall(str(sql))[:1]
-        deadline = time.monotonic() + self._config.lock_patience
+        text, connection = str(sql), context["connection"]
+        run = self._patiently if _CHANGES.match(text) else _as_ever
+        result = run(execute, sql, params, many, context)
+        # A change of the schema commits what is before it, too.
+        if connection.vendor == "mysql" and recording.changes(text):
+            self._progress.changed = True
+        return result
+
+    def _patiently(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        connection = context["connection"]
+        tables = ["".join(names) for names in _TABLE.findall(str(sql))][:1]
+        bounded = _undone_alone if connection.vendor == "postgresql" else _given_up
+        patience = self._progress.patience(connection, self._config)
+        deadline = time.monotonic() + patience
+        ran = False
         for pause in pauses():
             try:
-                with _undone_alone(context, self._config.lock_timeout):
-                    return execute(sql, params, many, context)
+                with bounded(context, self._config.lock_timeout):
+                    result = execute(sql, params, many, context)
+                    ran = True
+                return result
             except DatabaseError as error:
-                if not is_timeout(error):
+                # Behind the statement, it is another one that came with it that has failed.
+                if ran or not is_timeout(error):
                     raise
-                holders = locks.holders(context["connection"], tables)
+                holders = locks.holders(connection, tables)
                 if time.monotonic() + pause > deadline:
-                    raise CommandError(_gave_up(tables, holders, self._config), returncode=1) from error
+                    raise CommandError(_gave_up(tables, holders, patience, self._progress), returncode=1) from error
             for holder in holders:
                 if holder.pid not in self._known:
                     self._known.add(holder.pid)
-                    self._told(f"  guard: waiting for {tables[0]}, which is held by {holder}")
+                    self._told(f"  guard: waiting for {tables[0] if tables else 'a table'}, which is held by {holder}")
             self._sleep(pause)
         raise AssertionError("pauses have no end")
+
+
+def _as_ever(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+    return execute(sql, params, many, context)
+
+
+@contextmanager
+def _given_up(context: Any, lock_timeout: float) -> Iterator[None]:
+    """For one statement wait no longer than this, on MariaDB and MySQL.
+
+    They know whole seconds. NOWAIT would be too impatient here: what rebuilds a table asks again at its end, and all
+    would have been for nothing. Below Django's cursor: nobody who watches statements is to see it.
+    """
+    connection, cursor = context["connection"], context["cursor"].cursor
+
+    def run(statement: str) -> None:
+        with connection.wrap_database_errors:
+            cursor.execute(statement)
+
+    run("SELECT @@SESSION.lock_wait_timeout")
+    before = int(cursor.fetchone()[0])
+    run(f"SET SESSION lock_wait_timeout = {max(1, int(lock_timeout))}")
+    try:
+        yield
+    except BaseException:
+        # Where the session is gone, the error that says so is the one to see.
+        with suppress(DatabaseError):
+            run(f"SET SESSION lock_wait_timeout = {before}")
+        raise
+    run(f"SET SESSION lock_wait_timeout = {before}")
 
 
 @contextmanager

@@ -23,6 +23,11 @@ _LEDGERS_OWN = re.compile(
 )
 
 
+def changes(text: str) -> bool:
+    """Whether a statement may change something other than guard's own rows."""
+    return not _ASIDE.match(text) and not _LEDGERS_OWN.match(text)
+
+
 class Transcript:
     """Keeps the statements that change something, without their parameters: as much as a log has use for."""
 
@@ -35,7 +40,7 @@ class Transcript:
     def keep(self, sql: object) -> None:
         """Keep a statement, if it changes something."""
         text = str(sql)
-        if len(self.sql) < self.most and not _ASIDE.match(text) and not _LEDGERS_OWN.match(text):
+        if len(self.sql) < self.most and changes(text):
             self.sql.append(text[: self.length])
 
     def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:

@@ -108,6 +108,10 @@ def test_a_lock_that_is_given_up_in_time_is_waited_for(shop: Shop, first: Tree, 
     assert shop.states() == {"code": "aside", "note": "aside"}
 
 
+#: A held migration's operation, and one that can run only once.
+RANKED = "migrations.AddConstraint('product', models.CheckConstraint(condition=models.Q(rank__lt=1000), name='ranked'))"
+ONCE = "migrations.RunPython(lambda apps, _: apps.get_model('shop', 'Supplier').objects.create(id=50, name='once'))"
+
 servers = pytest.mark.parametrize("vendor", ["postgres", "mariadb"], indirect=True)
 
 
@@ -168,10 +172,7 @@ def test_waiting_for_a_lock_never_runs_the_projects_own_code_again(shop: Shop, f
 def test_what_runs_whole_lets_others_through_while_it_waits_and_runs_nothing_again(
     shop: Shop, first: Tree, trees: Trees, atomic: bool
 ) -> None:
-    operations = (
-        "migrations.RunPython(lambda apps, _: apps.get_model('shop', 'Supplier').objects.create(id=50, name='once')), "
-        "migrations.AddConstraint('product', models.CheckConstraint(condition=models.Q(rank__lt=1000), name='ranked'))"
-    )
+    operations = f"{ONCE}, {RANKED}"
     extra = "" if atomic else "    atomic = False"
     held = migration("0002_ranked", "0001_initial", operations, extra=extra)
     stricter = trees.make(first, FIRST, migrations=held)
@@ -200,6 +201,103 @@ def test_what_runs_whole_lets_others_through_while_it_waits_and_runs_nothing_aga
     assert len(re.findall(rf"guard: waiting for shop_product, which is held by {_holder(shop)}", done.out)) == 1
     assert shop.recorded() == {"0001_initial", "0002_ranked"}
     assert shop.query("SELECT count(*) FROM shop_supplier WHERE name = 'once'") == [(1,)]
+
+
+mariadb = pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
+
+
+def _ready(shop: Shop, first: Tree, trees: Trees, operations: str) -> Tree:
+    """Code with a migration that was held, and may run now."""
+    tree = trees.make(first, FIRST, migrations=migration("0002_ranked", "0001_initial", operations))
+    serving = shop.arrive(first)
+    assert "guard: shop.0002_ranked waits and is not applied yet." in shop.migrate(tree).out
+    shop.roll(serving, tree)
+    return tree
+
+
+@mariadb
+def test_what_runs_whole_gives_up_before_its_first_change_where_none_can_be_undone(
+    shop: Shop, first: Tree, trees: Trees
+) -> None:
+    stricter = _ready(shop, first, trees, f"{RANKED}, {ONCE}")
+
+    with locked(shop), impatient(shop):
+        done = shop.migrate(stricter, code=1)
+    assert "The lock of shop_product was not to be had in 0.5 seconds" in done.err
+    assert re.search(rf"It is held by {_holder(shop)}.* The migration is not applied: run", done.err), done.err
+    assert (shop.recorded(), _checks(shop)) == ({"0001_initial"}, 0)
+    with shop.ledger() as ledger:
+        assert [step.state for step in ledger.steps()] == [rows.StepState.WAITING]
+    with locked(shop):
+        migrating = shop.start(stricter, "migrate")
+        until("the lock has been met", lambda: _says(migrating, "held by"))
+        # Nobody stands behind a waiting ALTER for longer than the lock timeout.
+        for _ in range(3):
+            shop.query("SELECT count(*) FROM shop_product")
+    migrating.wait().ok()
+
+    assert _checks(shop) == 1
+    assert shop.query("SELECT count(*) FROM shop_supplier WHERE name = 'once'") == [(1,)]
+
+
+@mariadb
+def test_what_runs_whole_goes_on_trying_once_it_has_changed_what_stays(shop: Shop, first: Tree, trees: Trees) -> None:
+    # One operation of two statements, of which the second has to wait.
+    statements = [
+        "ALTER TABLE shop_supplier ADD CHECK (CHAR_LENGTH(name) < 1000)",
+        "ALTER TABLE shop_product ADD CHECK (rank * 2 < 1000)",
+    ]
+    stricter = _ready(shop, first, trees, f"{ONCE}, migrations.RunSQL({statements}), {RANKED}")
+
+    with locked(shop), impatient(shop):
+        migrating = shop.start(stricter, "migrate")
+        # It is told before a second try, and the first has outlasted the patience.
+        until("the lock has been met", lambda: _says(migrating, "held by"))
+        for _ in range(3):
+            shop.query("SELECT count(*) FROM shop_product")
+        assert _checks(shop) == 1
+    done = migrating.wait().ok()
+
+    assert len(re.findall(rf"guard: waiting for shop_product, which is held by {_holder(shop)}", done.out)) == 1
+    assert _checks(shop) == 3
+    assert shop.query("SELECT count(*) FROM shop_supplier WHERE name = 'once'") == [(1,)]
+    assert shop.recorded() == {"0001_initial", "0002_ranked"}
+
+
+@servers
+def test_what_django_does_in_a_migration_that_is_split_lets_others_through_too(
+    shop: Shop, first: Tree, trees: Trees
+) -> None:
+    operations = (
+        "migrations.AddField('product', 'extra', models.IntegerField(null=True)), "
+        "migrations.RemoveField('product', 'code')"
+    )
+    mixed = trees.make(first, without("code"), migrations=migration("0002_mixed", "0001_initial", operations))
+    shop.arrive(first)
+    before = shop.facts("code"), shop.recorded()
+
+    with locked(shop), impatient(shop):
+        done = shop.migrate(mixed, code=1)
+    assert "The lock of shop_product was not to be had in 0.5 seconds" in done.err
+    assert re.search(rf"It is held by {_holder(shop)}.* The migration is not applied: run", done.err), done.err
+    assert (shop.facts("code"), shop.facts("extra"), shop.recorded()) == (before[0], None, before[1])
+    with locked(shop):
+        migrating = shop.start(mixed, "migrate")
+        until("the lock has been met", lambda: _says(migrating, "held by"))
+        for _ in range(3):
+            shop.query("SELECT count(*) FROM shop_product")
+    migrating.wait().ok()
+
+    assert shop.states() == {"code": "waiting"}
+
+
+def _checks(shop: Shop) -> int:
+    """How many checks the tables have that this module's migrations add."""
+    found = shop.query(
+        "SELECT count(*) FROM information_schema.check_constraints "
+        "WHERE constraint_schema = DATABASE() AND check_clause LIKE '%< 1000%'"
+    )
+    return int(found[0][0])
 
 
 def _says(command: Running, text: str) -> bool:
