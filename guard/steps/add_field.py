@@ -22,7 +22,7 @@ from guard.steps.ddl import Ddl, ddl_for
 from guard.steps.relaxing import NoDefault, static_default
 from guard.steps.report import Report
 from guard.steps.slating import Pair
-from guard.steps.standing_in import StandIn
+from guard.steps.standing_in import Author, StandIn
 
 
 class NamedAgainAddField(StandIn, AddField):
@@ -46,7 +46,10 @@ class NamedAgainAddField(StandIn, AddField):
         if not self.allow_migrate_model(schema_editor.connection.alias, model):
             return
         connection, table = schema_editor.connection, model._meta.db_table
-        column = getattr(model._meta.get_field(self.name), "column", None)
+        field = model._meta.get_field(self.name)
+        column = getattr(field, "column", None)
+        if isinstance(field, models.Field) and column and _left_again(schema_editor, self.author, model, field):
+            return
         # Where DDL commits by itself, an attempt that was interrupted may have dropped it.
         if not column or ddl_for(connection, schema_editor.execute).facts(table, column) is not None:
             super().database_backwards(app_label, schema_editor, from_state, to_state)
@@ -267,10 +270,51 @@ def take_over(
         prepare=lambda value: field.get_db_prep_save(value, connection),
         keep_default=keep_default,
     )
-    given_up = {slating.GIVEN_TO: list(given_to)} if given_to is not None else {}
-    step = ledger.save(step, slating.withdrawn(step, ledger.now(), **given_up))
+    given_up = list(given_to) if given_to is not None else None
+    step = ledger.save(step, slating.withdrawn(step, ledger.now(), **{slating.GIVEN_TO: given_up}))
     report.given_back.append((step, given.nulls))
     report.to_validate.append((step.table, step.column))
+
+
+def _left_again(
+    schema_editor: BaseDatabaseSchemaEditor, author: Author, model: type[models.Model], field: models.Field[Any, Any]
+) -> bool:
+    """Unapplied: give the column that this migration has taken over back to its removal, which waits again.
+
+    Whether that is where the column belongs. Old code's data is in it. The ledger is written last: until then, where
+    DDL commits by itself, the column is in use by a migration that is applied, and nobody may take it away.
+    """
+    connection = schema_editor.connection
+    ledger = Ledger(connection)
+    ddl = ddl_for(connection, schema_editor.execute)
+    table, column = model._meta.db_table, field.column or ""
+    step = slating.taken_over_by(ledger, table, column, author.names)
+    if step is None:
+        return False
+    if step.state in slating.OPEN:
+        # By an attempt that was interrupted.
+        return True
+    if ddl.facts(table, column) is None:
+        return False
+    indexed = getattr(field, "db_index", False) and not (field.unique or field.is_relation)
+    if indexed and not step.payload.get("declared", {}).get("index"):
+        for name, part in leftover.parts(connection, table).items():
+            if part["columns"] == [column] and part["index"] and not (part["unique"] or part["primary_key"]):
+                schema_editor.execute(schema_editor._delete_index_sql(model, name))  # type: ignore[attr-defined]
+    leftover.relax_again(ddl, step)
+    now = ddl.facts(table, column)
+    assert now is not None
+    present = leftover.parts(connection, table)
+    again = {
+        "left": now.to_json(),
+        "shared": list(leftover.shared_parts(ddl, table, column)),
+        leftover.COMPANIONS: [name for name in step.payload.get(leftover.COMPANIONS, ()) if name in present],
+    }
+    step = ledger.save(step, slating.reslated(step, ledger.now(), **again))
+    author.report.slated.append((step, now.null and not step.payload["found"]["null"]))
+    if now.foreign_keys:
+        author.report.to_validate.append((table, column))
+    return True
 
 
 def make_index(

@@ -75,11 +75,7 @@ def expand(
     if "found" not in step.payload:
         # Slated while its migration was held whole: the facts come with the migration.
         step = ledger.save(step, replace(step, version=step.version + 1, payload=facts))
-    for other in ledger.steps(rows.StepState.WAITING):
-        if other.table == table and other.column:
-            # Its columns go with it: leftovers among them, and defaults that are kept for old code.
-            gone = protocol.withdraw(other, ledger.now())
-            ledger.save(other, replace(gone, payload={**gone.payload, JOINS: step.id}))
+    _join(ledger, step)
     if connection.vendor != "mysql":
         # Written first, as everything that is needed to find the way back.
         planned = leftover_table.plan_aside(ddl, step)
@@ -108,8 +104,8 @@ def give_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, step: row
             target.bring_back()
         step = ledger.save(step, protocol.restore(step, ledger.now()))
     given = leftover_table.give_back(ddl, step)
-    given_up = {slating.GIVEN_TO: list(author.migration)} if given_to else {}
-    step = ledger.save(step, slating.withdrawn(step, ledger.now(), **given_up))
+    given_up = list(author.migration) if given_to else None
+    step = ledger.save(step, slating.withdrawn(step, ledger.now(), **{slating.GIVEN_TO: given_up}))
     for other in ledger.steps(rows.StepState.WITHDRAWN):
         if other.payload.get(JOINS) == step.id and leftovers.of(ddl, other).exists():
             again = protocol.reslate(other, ledger.now())
@@ -242,12 +238,19 @@ class ReclaimModel(StandIn, CreateModel):
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
         model = from_state.apps.get_model(app_label, self.name)
-        tables = [owned._meta.db_table for owned in own_tables(model)]
-        super().database_backwards(app_label, schema_editor, from_state, to_state)
-        if self.allow_migrate_model(schema_editor.connection.alias, model):
-            for table in tables:
-                slating.give_name_up(Ledger(schema_editor.connection), table, "")
-                slating.void_columns(Ledger(schema_editor.connection), table)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        owned = list(own_tables(model))
+        going = [one for one in owned if not _left_again(schema_editor, self.author, one)]
+        tables = [one._meta.db_table for one in going]
+        if going == owned:
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
+        else:
+            for one in reversed(going):
+                _drop(schema_editor, one)
+        for table in tables:
+            slating.give_name_up(Ledger(schema_editor.connection), table, "")
+            slating.void_columns(Ledger(schema_editor.connection), table)
 
 
 class ReclaimManyToMany(StandIn, AddField):
@@ -269,12 +272,14 @@ class ReclaimManyToMany(StandIn, AddField):
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
         model = from_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        relation: Any = model._meta.get_field(self.name)
+        through = relation.remote_field.through
+        if through._meta.auto_created and _left_again(schema_editor, self.author, through):
+            return
         super().database_backwards(app_label, schema_editor, from_state, to_state)
-        if self.allow_migrate_model(schema_editor.connection.alias, model):
-            relation: Any = model._meta.get_field(self.name)
-            through = relation.remote_field.through
-            if not through._meta.auto_created:
-                return
+        if through._meta.auto_created:
             slating.give_name_up(Ledger(schema_editor.connection), through._meta.db_table, "")
 
 
@@ -334,12 +339,64 @@ def _given_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, model: 
     return False
 
 
+def _left_again(schema_editor: BaseDatabaseSchemaEditor, author: Author, model: Model) -> bool:
+    """Unapplied: give the table that this migration has taken over back to its removal, which waits again.
+
+    Whether that is where the table belongs. Old code's rows are in it. The ledger is written last: until then, where
+    DDL commits by itself, the table is in use by a migration that is applied, and nobody may take it away.
+    """
+    ledger = Ledger(schema_editor.connection)
+    ddl = ddl_for(schema_editor.connection, schema_editor.execute)
+    table = model._meta.db_table
+    step = slating.taken_over_by(ledger, table, "", author.names)
+    if step is None:
+        return False
+    if step.state in slating.OPEN:
+        # By an attempt that was interrupted.
+        return True
+    if ddl.table_facts(table) is None:
+        return False
+    if schema_editor.connection.vendor != "mysql":
+        planned = leftover_table.plan_aside(ddl, step)
+        step = ledger.save(step, replace(planned, version=step.version + 1))
+        leftover_table.free_names(ddl, step)
+    found, left = (TableFacts.from_json(step.payload.get(key) or {}) for key in ("found", "left"))
+    cascading = {c for c, facts in left.columns.items() if any(k.on_delete == "CASCADE" for k in facts.foreign_keys)}
+    leftover_table.relax(ddl, table, found, cascading)
+    now = ddl.table_facts(table)
+    assert now is not None
+    _join(ledger, step)
+    step = ledger.save(step, slating.reslated(step, ledger.now(), left=now.to_json()))
+    may_read_null = any(facts.null and not found.columns[c].null for c, facts in now.columns.items())
+    author.report.slated.append((step, may_read_null))
+    author.report.to_validate += [(table, column) for column, facts in now.columns.items() if facts.foreign_keys]
+    return True
+
+
+def _join(ledger: Ledger, step: rows.Step) -> None:
+    """Withdraw what waits for the table's columns: they go with it, leftovers and defaults for old code among them."""
+    for other in ledger.steps(rows.StepState.WAITING):
+        if other.table == step.table and other.column:
+            gone = protocol.withdraw(other, ledger.now())
+            ledger.save(other, replace(gone, payload={**gone.payload, JOINS: step.id}))
+
+
+def _drop(schema_editor: BaseDatabaseSchemaEditor, model: Model) -> None:
+    """Drop one of a model's tables, without its many-to-many tables."""
+    relations = list(model._meta.local_many_to_many)
+    model._meta.local_many_to_many[:] = []
+    try:
+        schema_editor.delete_model(model)
+    finally:
+        model._meta.local_many_to_many[:] = relations
+
+
 def _make(schema_editor: BaseDatabaseSchemaEditor, missing: list[Model], model: Model) -> None:
     """Create those of the model's tables that are missing."""
     if model in missing:
         present = [owned for owned in own_tables(model) if owned not in missing]
         # create_model makes the many-to-many tables too.
-        relations = model._meta.local_many_to_many
+        relations = list(model._meta.local_many_to_many)
         kept = [r for r in relations if r.remote_field.through not in present]
         model._meta.local_many_to_many[:] = kept
         try:

@@ -93,6 +93,29 @@ def relax(
     return plan
 
 
+def relax_again(ddl: Ddl, step: rows.Step) -> None:
+    """Leave a column that was in use again as the expand step had left it. Safe to repeat.
+
+    It stays nullable where another field has made it so.
+    """
+    table, column = step.table, step.column
+    left = ColumnFacts.from_json(step.payload.get("left") or step.payload["found"])
+    now = ddl.facts(table, column)
+    if now is None:
+        return
+    if left.null and not now.null:
+        ddl.allow_null(table, column)
+    if left.default is None and now.default is not None:
+        ddl.drop_default(table, column)
+    elif left.default is not None and left.default != now.default:
+        ddl.set_default_expression(table, column, left.default)
+    actions = {(key.to_table, key.to_column): key.on_delete for key in left.foreign_keys}
+    for key in now.foreign_keys:
+        action = actions.get((key.to_table, key.to_column), key.on_delete)
+        if action != key.on_delete:
+            ddl.set_on_delete(table, column, key, action)
+
+
 @dataclass(frozen=True, slots=True)
 class GivenBack:
     """What giving a column back to use could not undo."""

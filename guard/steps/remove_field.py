@@ -13,7 +13,7 @@ from django.db.migrations.state import ProjectState
 from guard.ledger import protocol, rows
 from guard.ledger.store import Ledger
 from guard.steps import leftover, slating
-from guard.steps.add_field import take_over
+from guard.steps.add_field import make_index, take_over
 from guard.steps.ddl import ColumnFacts, ddl_for
 from guard.steps.relaxing import static_default
 from guard.steps.standing_in import StandIn
@@ -150,6 +150,8 @@ class GiveBackRemoveField(SplitRemoveField):
         if step is not None and step.state in slating.OPEN:
             if slating.is_there(ddl, step):
                 take_over(schema_editor, step, field, default, self.author.report)
+                # One that was in use again in between may have lost it.
+                make_index(schema_editor, model, field)
                 return
             self.author.report.notes.append(f"{step.target} was dropped by hand: it is added anew, empty.")
             slating.note_gone(ledger, step)

@@ -12,7 +12,8 @@ from guard.steps.ddl import Ddl
 
 Pair = tuple[str, str]
 
-#: Key of a step's payload: the migration whose AddField has taken the leftover over, as [app, name].
+#: Key of a step's payload: the migration that has taken the leftover over, as [app, name]. It stays where unapplying
+#: that gives the leftover back to its step, until the removal itself is unapplied, or applied again.
 GIVEN_TO = "given_to"
 
 #: Key of a step's payload: it was withdrawn, and what it was about stays in the database, in no model.
@@ -106,6 +107,12 @@ def withdrawn(step: rows.Step, now: float, **payload: object) -> rows.Step:
     return replace(after, payload={**after.payload, **payload})
 
 
+def reslated(step: rows.Step, now: float, **payload: object) -> rows.Step:
+    """The step as it is to be written where its leftover is given back to it: it waits again."""
+    after = protocol.reslate(step, now)
+    return replace(after, payload={**after.payload, **payload})
+
+
 def removal_by(ledger: Ledger, table: str, column: str, migrations: Iterable[Pair]) -> rows.Step | None:
     """The removal of this column by one of the migrations, in whatever state; else None."""
     wanted = set(migrations)
@@ -134,6 +141,20 @@ def given_to(ledger: Ledger, table: str, column: str, migration: Pair) -> rows.S
     """The leftover that this migration has taken over already, where it was interrupted before it was recorded."""
     found = _removals(ledger, table, column, (rows.StepState.WITHDRAWN,))
     return next((step for step in found if step.payload.get(GIVEN_TO) == list(migration)), None)
+
+
+def taken_over_by(ledger: Ledger, table: str, column: str, migrations: Iterable[Pair]) -> rows.Step | None:
+    """The removal whose leftover one of the migrations has taken over, and that its unapplying gives it back to.
+
+    Open already, where an attempt to do so was interrupted before the migration was recorded as unapplied.
+    """
+    wanted = set(migrations)
+    found = [
+        step
+        for step in _removals(ledger, table, column, (rows.StepState.WITHDRAWN, *OPEN))
+        if tuple(step.payload.get(GIVEN_TO) or ()) in wanted and not step.payload.get(protocol.RECLAIMED)
+    ]
+    return found[-1] if found else None
 
 
 def is_there(ddl: Ddl, step: rows.Step) -> bool:

@@ -15,9 +15,11 @@ from django.db import migrations as m
 from django.db.backends.signals import connection_created
 
 from guard.gate import executor as gate_executor
+from guard.ledger import protocol, rows
+from guard.ledger.store import Ledger
 from tests.integration.gate import faults
 from tests.integration.matrix import test_alter, test_remove
-from tests.integration.matrix.harness import Case, Deploy, abandon, wide
+from tests.integration.matrix.harness import Case, Deploy, _differences, abandon, wide
 from tests.integration.matrix.test_remove import PARENT, char, fk, item, remove
 
 T = TypeVar("T")
@@ -143,3 +145,46 @@ def test_an_upgrade_goes_on_wherever_it_is_killed(alias: str, name: str) -> None
     deploy = Dying(alias, CASES[name])
     deploy.run()
     assert deploy.killed > 20
+
+
+def many():
+    return models.ManyToManyField("app.parent", related_name="+")
+
+
+AGAIN = item(
+    ("x", char(default="d", db_index=True)), ("y", models.IntegerField(null=True)), ("up", fk()), ("many", many())
+)
+THERE_AND_BACK = {
+    "tables": Case([PARENT, AGAIN], [[m.DeleteModel("Item")], [AGAIN]]),
+    "columns, and a many-to-many table": Case(
+        [PARENT, AGAIN],
+        [
+            remove("x", "y", "many"),
+            [
+                m.AddField("item", "x", char(default="d")),
+                m.AddField("item", "y", models.IntegerField(null=True, db_index=True)),
+                m.AddField("item", "many", many()),
+            ],
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", THERE_AND_BACK)
+def test_what_was_taken_over_comes_back_wherever_unapplying_is_killed(alias: str, name: str) -> None:
+    deploy = Dying(alias, THERE_AND_BACK[name])
+    try:
+        deploy.seed()
+        before, data = deploy.schema(), deploy.dump()
+        for count in (2, 3):
+            Deploy.migrate(deploy, count, release=3)
+        deploy.migrate(2, release=3)
+        assert deploy.killed
+        removals = [step for step in Ledger(deploy.connection).steps() if step.kind in protocol.REMOVING]
+        assert {step.state for step in removals} == {rows.StepState.WAITING}
+        assert deploy.dump() == data
+        Deploy.migrate(deploy, 1, release=3)
+        assert deploy.dump() == data
+        assert not (different := _differences(deploy.schema(), before)), different
+    finally:
+        deploy.drop()

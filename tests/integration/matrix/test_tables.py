@@ -221,6 +221,39 @@ def test_unapplying_gives_the_tables_back(alias: str, aside: bool) -> None:
         deployed.is_as_before()
 
 
+@pytest.mark.parametrize("aside", [False, True], ids=["waiting", "aside"])
+def test_unapplying_what_took_the_tables_over_leaves_them_to_their_removal(alias: str, aside: bool) -> None:
+    with Deployed(alias, [ITEM]) as deployed:
+        deploy = deployed.deploy
+        deployed.remove(aside=aside)
+        deploy.migrate(3)
+        for instance in Ledger(deploy.connection).instances():
+            deploy.leave(instance.id)
+
+        deploy.migrate(2, release=3)
+
+        assert set(deploy.states().values()) == {"waiting"}
+        assert "stays for now" in deploy.said
+        assert deploy.dump() == deployed.data
+        # As after the removal: who does not know them can delete what their rows refer to.
+        with deploy.connection.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {deploy.connection.ops.quote_name(f'{deploy.app}_parent')}")
+        assert deploy.dump() == {name: [] for name in deployed.data}
+        deploy.arrive(2, "new")
+        deploy.release = 2
+        deploy._take()
+        assert set(deploy.states().values()) == {"aside"}
+
+
+def test_tables_that_were_taken_over_come_back_the_whole_way(alias: str) -> None:
+    with Deployed(alias, [ITEM]) as deployed:
+        deployed.deploy.leave(deployed.old)
+        for count in (2, 3, 2, 3, 2, 1):
+            deployed.deploy.migrate(count, release=max(count, 2))
+        assert set(deployed.deploy.states().values()) == {"withdrawn"}
+        deployed.is_as_before()
+
+
 @pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
 def test_a_lock_that_is_missing_halfway_through_restoring_is_waited_for(
     alias: str, monkeypatch: pytest.MonkeyPatch

@@ -44,6 +44,8 @@ FOUND: list[tuple[str, tuple[str, ...], str]] = [
     ("foreign key", ("refer no more", "delete", "create another"), "together"),
     ("plain", ("delete", "create another"), "waiting"),
     ("unique", ("remove", "rename model"), "held"),
+    ("nullable", ("delete other", "create other again"), "back"),
+    ("nullable", ("refer no more", "refer"), "back"),
 ]
 
 
