@@ -222,10 +222,10 @@ def _kept(source: _Field, new: _Field, connection: Any, present: str | None, *, 
     if new.null or new.has_db_default():
         return None
     own = defaults.expression(source, connection)
-    if own and (not new.unique or isinstance(new, models.UUIDField)):
+    if own and (not _no_two_alike(new) or isinstance(new, models.UUIDField)):
         return RawSQL(_escaped(own), [])
     value = static_default(source)
-    if new.unique:
+    if _no_two_alike(new):
         return None
     if not isinstance(value, NoDefault):
         return as_db_default(value, new, connection)
@@ -234,10 +234,20 @@ def _kept(source: _Field, new: _Field, connection: Any, present: str | None, *, 
 
 def filling(schema_editor: BaseDatabaseSchemaEditor, source: _Field, new: _Field) -> object:
     """What Django itself would put where NULL is, or NO_DEFAULT: one value is none for many rows of a unique column."""
-    if new.has_db_default() or new.unique:
+    if new.has_db_default() or _no_two_alike(new):
         return NO_DEFAULT
     value = schema_editor._effective_default(source)  # type: ignore[attr-defined]
     return NO_DEFAULT if value is None else value
+
+
+def _no_two_alike(field: _Field) -> bool:
+    """Whether the column is unique, by itself or by a constraint over it alone."""
+    meta = field.model._meta
+    groups = [
+        *map(tuple, meta.unique_together),
+        *(c.fields for c in meta.constraints if isinstance(c, models.UniqueConstraint) and c.condition is None),
+    ]
+    return field.unique or (field.name,) in groups
 
 
 def _same_type(old: _Field, new: _Field, connection: Any) -> bool:

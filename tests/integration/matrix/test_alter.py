@@ -135,6 +135,25 @@ def test_what_runs_whole_breaks_no_view_in_silence(alias):
         deploy.drop()
 
 
+def test_code_from_before_a_column_that_is_held_to_be_unique_goes_on_when_it_is_required(alias: str) -> None:
+    made = [
+        m.AddField("item", "x", char(null=True)),
+        m.AddConstraint("item", models.UniqueConstraint(fields=["x"], name="app_x")),
+    ]
+    deploy = Deploy(alias, Case([item()], [made, [m.AlterField("item", "x", char(default="d"))]]))
+    try:
+        deploy.seed()
+        before = work(deploy.connection, deploy.old)
+        deploy.arrive(1, "old")
+        deploy.migrate(2)
+        deploy.arrive(2, "between")
+        deploy.migrate(3)
+        assert deploy.applied() == 3
+        deploy._works("code from before the column", before, deploy.old)
+    finally:
+        deploy.drop()
+
+
 @pytest.mark.parametrize("options", [{"default": "d"}, {}], ids=["with a default", "without"])
 def test_a_column_made_unique_and_required_where_it_is_added_keeps_null_until_all_have_a_value(
     alias: str, options: dict[str, str]
