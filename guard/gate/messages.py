@@ -156,6 +156,11 @@ def after_migrate(session: Session, held: Sequence[Held], attempts: Sequence[con
                 lines.append(f"{INDENT}Old code may read NULL there, in rows that new code has inserted.")
     for step, nulls in report.given_back:
         lines.append(f"guard: {step.target} is back in use, with its data.")
+        if step.payload.get(slating.GIVEN_TO) and slating.refers(step):
+            lines.append(
+                f"{INDENT}Releases in between, which do not know it, cannot delete what its rows refer to until they "
+                "are replaced."
+            )
         if nulls:
             lines.append(
                 f"{INDENT}It stays nullable: {count(nulls, 'row')} came without a value meanwhile, and none is known "

@@ -143,6 +143,13 @@ def given_to(ledger: Ledger, table: str, column: str, migration: Pair) -> rows.S
     return next((step for step in found if step.payload.get(GIVEN_TO) == list(migration)), None)
 
 
+def refers(step: rows.Step) -> bool:
+    """Whether what the removal takes away had foreign keys."""
+    found = step.payload.get("found") or {}
+    columns = [found] if step.column else found.values()
+    return any(facts["foreign_keys"] for facts in columns)
+
+
 def taken_over_by(ledger: Ledger, table: str, column: str, migrations: Iterable[Pair]) -> rows.Step | None:
     """The removal whose leftover one of the migrations has taken over, and that its unapplying gives it back to.
 

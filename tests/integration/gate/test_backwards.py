@@ -174,6 +174,7 @@ def test_a_revert_takes_the_columns_over_with_their_data(
     assert {column: shop.states()[column] for column in AGAIN} == dict.fromkeys(AGAIN, "withdrawn")
     assert shop.query("SELECT code FROM shop_product ORDER BY id") == [("c1",), ("c2",), ("",)]
     assert "guard: shop_product.code is back in use, with its data." in said
+    assert "cannot delete" not in said
     # The release between goes on inserting until it is replaced.
     shop.insert(name="still between")
     for column in AGAIN:
@@ -396,8 +397,9 @@ def test_a_required_key_that_comes_back_with_a_default_is_taken_over_beside_code
         shop.contract(second)
     shop.insert(name="between")
 
-    shop.migrate(third)
+    said = shop.migrate(third).out
 
+    assert "cannot delete what its rows refer to until they are replaced." in said
     assert shop.states()["supplier_id"] == "withdrawn"
     # The release between goes on inserting until it is replaced.
     shop.insert(name="still between")

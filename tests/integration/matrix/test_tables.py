@@ -205,6 +205,7 @@ def test_a_model_that_is_created_again_takes_its_tables_over_with_their_rows(ali
     with Deployed(alias, [ITEM]) as deployed:
         deployed.remove(aside=aside)
         deployed.deploy.migrate(3)
+        assert "cannot delete what its rows refer to until they are replaced" in " ".join(deployed.deploy.said.split())
         assert set(deployed.deploy.states().values()) == {"withdrawn"}
         deployed.is_as_before()
 
