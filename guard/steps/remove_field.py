@@ -149,9 +149,11 @@ class GiveBackRemoveField(SplitRemoveField):
         default = static_default(field)
         if step is not None and step.state in slating.OPEN:
             if slating.is_there(ddl, step):
+                was_in_use_again = step.payload.get(slating.GIVEN_TO) is not None
                 take_over(schema_editor, step, field, default, self.author.report)
-                # One that was in use again in between may have lost it.
-                make_index(schema_editor, model, field)
+                if was_in_use_again:
+                    # It may have lost it since.
+                    make_index(schema_editor, model, field)
                 return
             self.author.report.notes.append(f"{step.target} was dropped by hand: it is added anew, empty.")
             slating.note_gone(ledger, step)

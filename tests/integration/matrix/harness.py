@@ -384,6 +384,10 @@ class Deploy:
                 self.report()
                 with suppress(CommandError):
                     self.migrate(count)
+            if self.applied() < count:
+                # What it waited for is gone only now.
+                self._take(KEEP_FOR=0)
+                self.migrate(count)
             assert self.applied() == count, self.said
             self._works("new code", new_own, self.new)
             self._take(KEEP_FOR=0)
