@@ -794,8 +794,10 @@ class Planner:
         if type(operation) is AlterField:
             # On SQLite an alteration that changes nothing in the database makes the table anew all the same.
             altered = self._column(operation, author.migration[0], after)
-            if split and altered is not None:
-                self._keeping.add((altered.table, altered.column))
+            if split:
+                # By its name when it is altered, too: a later operation of the migration may give it another.
+                own = (*judged.names[:1], *([altered] if altered else []))
+                self._keeping |= {(target.table, target.column) for target in own}
             if split or self._keeps([*judged.names, *([altered] if altered else [])]):
                 stepped = SteppedAlterField.standing_in_for(operation, author)
                 stepped.splits = split

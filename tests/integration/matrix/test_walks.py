@@ -46,6 +46,7 @@ FOUND: list[tuple[str, tuple[str, ...], str]] = [
     ("unique", ("remove", "rename model"), "held"),
     ("nullable", ("delete other", "create other again"), "back"),
     ("nullable", ("refer no more", "refer"), "back"),
+    ("nullable", ("require", "rename"), "merged"),
 ]
 
 
