@@ -284,6 +284,8 @@ class Deploy:
             self._as(self.release or len(self.migrations)) as me,
             contract.contractor(self.alias, conf.strict(), me) as gate,
         ):
+            # As `guard restore` does: what one that was killed has sealed is aside again, or in its place.
+            gate.settle()
             # A column that went before its table comes back after it.
             for step in reversed(gate.ledger.steps(rows.StepState.ASIDE)):
                 gate.restore(step)

@@ -78,8 +78,13 @@ class Dying(Deploy):
                 abandon(self.connection)
         raise AssertionError("it never ends")
 
-    def migrate(self, *args: Any, **kwargs: Any) -> None:
-        self._until_done(lambda: super(Dying, self).migrate(*args, **kwargs))
+    def migrate(self, count: int, **kwargs: Any) -> None:
+        mariadb = self.vendor == "mysql" and self.connection.mysql_is_mariadb
+        if mariadb and self.case is ALONE and count == 1 and self.applied() == 3:
+            # Plain operations of Django's: unapplying drops the index, and DDL commits by itself. Killed before the
+            # migration is noted as unapplied, it drops it again: error 1091, as without guard.
+            super().migrate(2, **kwargs)
+        self._until_done(lambda: super(Dying, self).migrate(count, **kwargs))
 
     def take(self, **guard: Any) -> Any:
         return self._until_done(lambda: super(Dying, self).take(**guard))
@@ -133,6 +138,9 @@ CASES = {
     "in much with others": test_remove.CASES["in much with others"],
 }
 
+
+#: Its second migration is unapplied by an operation that Django runs and guard does not stand in for: AddIndex.
+ALONE = CASES["in much with others"]
 
 #: The others where breadth is wide.
 FEW = ("what covers them goes with them", "without a transaction")
