@@ -6,7 +6,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from guard.attribution.glance import Glance
@@ -18,7 +18,9 @@ from guard.attribution.watchlist import CLEAR, HASHED, Access, Touch, Watched, W
 _NOTHING: tuple[Touch, ...] = ()
 
 #: Characters beyond which a text is not remembered as it is: it takes the place of many, and is rarely seen twice.
-_MAX_REMEMBERED = 2_000
+_MAX_REMEMBERED = CLEAR
+#: Characters beyond which one is not even kept as the last of its length: nothing else bounds those in bytes.
+_MAX_ALIKE = 1_000
 #: Hashes that are kept of texts that came once.
 _MAX_ONCE = 2_000
 #: Characters, and then tokens, beyond which a text that names a slated table is not read, but counted: some
@@ -110,11 +112,11 @@ class _Memory:
                 first = self._order.popleft()
                 self._bytes -= _cost(first)
                 del answers[first]
-                if untouched.pop(first, None) is clear[len(first) & CLEAR]:
-                    clear[len(first) & CLEAR] = None
+                if untouched.pop(first, None) is not None and clear[len(first)] == first:
+                    clear[len(first)] = None
             answers[text] = answer
-            if not answer:
-                untouched[text] = clear[len(text) & CLEAR] = text
+            if not answer and len(text) <= CLEAR:
+                untouched[text] = clear[len(text)] = text
             self._order.append(text)
             self._bytes += cost
 
@@ -181,7 +183,7 @@ class Attributor:
 
     def touches(self, sql: object) -> tuple[Touch, ...]:
         """What the statement touches; never raises. What cannot be read counts as touching."""
-        if type(sql) is str and len(sql) < HASHED and (answer := self._texts.answers.get(sql)):
+        if type(sql) is str and len(sql) < HASHED and (answer := self._texts.answers.get(sql)) is not None:
             return answer
         if not self._watching:
             return _NOTHING
@@ -189,17 +191,16 @@ class Attributor:
             text = sql if type(sql) is str else _text(sql)
             if text is None:
                 return self._all(NOT_UNDERSTOOD)
-            key = text
-            if len(text) > _LONG:
-                # What differs in the lengths of its lists alone touches the same.
-                if self._abridges:
-                    key = _abridged(text)
-            elif text.startswith(_SAVEPOINTS) and ";" not in text:
-                return _NOTHING
+            if len(text) <= _LONG:
+                if text.startswith(_SAVEPOINTS) and ";" not in text:
+                    return _NOTHING
+                return self._attribute(text)
+            # What differs in the lengths of its lists alone touches the same.
+            key = _abridged(text) if self._abridges else text
             answer = self._texts.answers.get(key)
             if answer is None:
                 return self._attribute(key)
-            if not answer and key is not text and len(text) <= CLEAR and text.isascii():
+            if not answer and key is not text and len(text) <= _MAX_ALIKE and text.isascii():
                 # It is not remembered by itself, and may well come again.
                 self.clear[len(text)] = text
             return answer
@@ -224,11 +225,18 @@ class Attributor:
             self._texts.put(text, _NOTHING)
         return _NOTHING
 
-    def _named(self, text: str) -> list[str]:
+    def _named(self, text: str) -> Sequence[str]:
         """Slated tables that the text may name."""
         parts = self._parts
         if text.isascii():
             folded = text.lower()
+            # Most texts name none, and cost no more than this loop.
+            for part, _ in parts:
+                if part in folded:
+                    break
+            else:
+                if not (self._escapes and 'u&"' in folded):
+                    return ()
         elif len(text) <= _MAX_READ:
             folded = fold_case(text)
         else:
@@ -266,7 +274,7 @@ class Attributor:
             at = folded.find(table, at + 1)
         return True
 
-    def _judge(self, text: str, tables: list[str]) -> tuple[Touch, ...]:
+    def _judge(self, text: str, tables: Sequence[str]) -> tuple[Touch, ...]:
         given = len(text)
         if self._abridges and "%s" in text:
             text = _collapse(text)
@@ -299,7 +307,7 @@ class Attributor:
             self._shapes.put(key, answer)
         return answer
 
-    def _read(self, text: str, tables: list[str]) -> tuple[list[tuple[str, Found]], bool]:
+    def _read(self, text: str, tables: Sequence[str]) -> tuple[list[tuple[str, Found]], bool]:
         """How the text touches these tables, and whether its literals may be SQL. Raises Unreadable."""
         found: list[tuple[str, Found]] = []
         opaque = False

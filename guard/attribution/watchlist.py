@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: Whoever asks often what statements touch looks first for the text at `clear[len(text) & CLEAR]`, because comparing
-#: texts is faster than hashing one, and then among those that are known to be `untouched`: there it finds the text
-#: itself, which it puts into `clear`.
-CLEAR = 1_023
+#: Whoever asks often what statements touch looks first for the text at `clear[len(text)]`, because comparing texts is
+#: faster than hashing one, and then among those that are known to be `untouched`: there it finds the text itself, which
+#: it puts into `clear`. Longer texts than this are in neither.
+CLEAR = 2_000
 #: Longer ones it does not hash: most have lists in them that are left out first.
 HASHED = 600
 

@@ -7,17 +7,14 @@ replaced while something is slated, and only then: with nothing slated, nothing 
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
-from collections.abc import Callable
 from importlib import import_module
 from types import CodeType
-from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from guard.runtime import watch
+from guard.runtime import passing, watch
 from guard.runtime.grumble import grumble
 
 #: Where Django's backends define the cursors that they hand out, and the methods that take a statement first.
@@ -35,8 +32,6 @@ _CURSORS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 _EXECUTE: CodeType | None = getattr(getattr(CursorWrapper, "_execute", None), "__code__", None)
 _EXECUTEMANY: CodeType | None = getattr(getattr(CursorWrapper, "_executemany", None), "__code__", None)
 
-_frame = sys._getframe
-passing = watch.passing
 _lock = threading.Lock()
 
 
@@ -73,7 +68,7 @@ def _replace() -> None:
                     own = method in cursor.__dict__
                     original = getattr(cursor, method)
                     _replaced.append((cursor, method))
-                    replacement = _seeing(original)
+                    replacement = passing.seeing(original, _look)
                     replacement.guard_original = original if own else None  # type: ignore[attr-defined]
                     setattr(cursor, method, replacement)
 
@@ -91,61 +86,10 @@ def _put_back() -> None:
             setattr(cursor, method, found.guard_original)
 
 
-def _seeing(original: Callable[..., Any]) -> Callable[..., Any]:
-    """The method with a look at each statement before it: called as the method is, by position or by name."""
-    # This stands in every statement's way while something is slated, and Django hands over two positional arguments:
-    # gathering others would cost more than the look.
-    names = tuple(inspect.signature(original).parameters)
-    if names == ("self", "query", "params"):
-
-        def guard_watch(self: Any, query: Any, params: Any = None) -> Any:
-            if passing[0] is query:
-                passing[0] = None
-            else:
-                _look(query, _frame(1).f_code)
-            return original(self, query, params)
-
-        return guard_watch
-    if names == ("self", "query", "args"):
-
-        def guard_watch_mysqlclient(self: Any, query: Any, args: Any = None) -> Any:
-            if passing[0] is query:
-                passing[0] = None
-            else:
-                _look(query, _frame(1).f_code)
-            return original(self, query, args)
-
-        return guard_watch_mysqlclient
-    if names == ("self", "query", "params", "prepare", "binary"):
-
-        def guard_watch_psycopg(
-            self: Any, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool | None = None
-        ) -> Any:
-            if passing[0] is query:
-                passing[0] = None
-            else:
-                _look(query, _frame(1).f_code)
-            if prepare is None and binary is None:
-                return original(self, query, params)
-            return original(self, query, params, prepare=prepare, binary=binary)
-
-        return guard_watch_psycopg
-
-    def guard_watch_any(self: Any, *args: Any, **options: Any) -> Any:
-        statement = args[0] if args else next(iter(options.values()), None)
-        if passing[0] is statement:
-            passing[0] = None
-        else:
-            _look(statement, _frame(1).f_code)
-        return original(self, *args, **options)
-
-    return guard_watch_any
-
-
 def _look(statement: object, caller: CodeType) -> None:
     """Count a statement unless it comes from Django, and so has passed the execute wrappers.
 
-    Where another thread took the mark of `watch.passing` away or left its own, the caller tells. Where it left one for
+    Where another thread took the mark of `passing` away or left its own, the caller tells. Where it left one for
     a text that both threads share, that was counted there at the same moment.
     """
     # A set would hash the code object, which takes a microsecond.

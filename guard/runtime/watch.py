@@ -1,4 +1,4 @@
-"""The execute wrapper: holds each statement against what is slated. This is the hot path."""
+"""Holds each statement against what is slated, and says where one that touches it comes from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from guard import conf
-from guard.attribution.watchlist import CLEAR, HASHED, Touch, Watched, WatchList
+from guard.attribution.watchlist import Touch, Watched, WatchList
+from guard.runtime import passing
 from guard.runtime.grumble import grumble
 from guard.runtime.sightings import Meaning, Sightings
 from guard.schema.footprint import Footprint
@@ -142,6 +143,18 @@ class Eye:
         known = self.meanings.get((watched.table, watched.column))
         return known if known is not None else Meaning(_named(watched), False)
 
+    def look(self, sql: object, context: Mapping[str, Any]) -> None:
+        """Hold a statement that is about to run against what is slated. Raises StopWork only."""
+        try:
+            attributor = self._attributor
+            touches = () if attributor is None else attributor.touches(sql)
+            if touches:
+                self.record(sql, touches, context["connection"])
+        except StopWork:
+            raise
+        except Exception:
+            grumble("watch", "a statement could not be held against the watch list.", traceback=True)
+
     def record(self, sql: object, touches: Sequence[Touch], connection: BaseDatabaseWrapper) -> None:
         """Count a statement that is about to touch something slated, on a connection of the application's."""
         if not _quiet.get():
@@ -196,51 +209,8 @@ def _route(otherwise: str) -> str:
     return route if isinstance(route, str) else otherwise
 
 
-#: The statement that an execute wrapper has just seen and sends on: whoever stands nearer to the driver need not ask.
-passing: list[object] = [None]
-
-Wrapper = Callable[[Callable[..., Any], Any, Any, bool, dict[str, Any]], Any]
-
-
-def _wrapper(eye: Eye) -> Wrapper:
-    mark, last, most = passing, CLEAR, HASHED
-
-    def guard_watch(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        clear = eye.clear
-        if clear is not None:
-            try:
-                place = len(sql) & last
-                if clear[place] != sql:
-                    known = eye.untouched.get(sql) if len(sql) < most else None
-                    if known is None:
-                        _look(eye, sql, context)
-                    else:
-                        clear[place] = known
-            except StopWork:
-                raise
-            except Exception:
-                # It is no text.
-                _look(eye, sql, context)
-            mark[0] = sql
-        return execute(sql, params, many, context)
-
-    return guard_watch
-
-
-def _look(eye: Eye, sql: object, context: dict[str, Any]) -> None:
-    try:
-        attributor = eye.attributor
-        touches = () if attributor is None else attributor.touches(sql)
-        if touches:
-            eye.record(sql, touches, context["connection"])
-    except StopWork:
-        raise
-    except Exception:
-        grumble("watch", "a statement could not be held against the watch list.", traceback=True)
-
-
 _eyes: dict[str, Eye] = {}
-_wrappers: dict[str, Wrapper] = {}
+_wrappers: dict[str, passing.Wrapper] = {}
 
 
 def eye(alias: str) -> Eye:
@@ -277,7 +247,7 @@ def install(connection: BaseDatabaseWrapper, alias: str) -> None:
     """Watch the connection for the ledger of `alias`; does nothing where it is watched already."""
     wrapper = _wrappers.get(alias)
     if wrapper is None:
-        wrapper = _wrappers.setdefault(alias, _wrapper(eye(alias)))
+        wrapper = _wrappers.setdefault(alias, passing.wrapper(seen := eye(alias), seen.look))
     if wrapper not in connection.execute_wrappers:
         # First: `execute_wrapper()` takes away the last one at its end, whichever that is.
         connection.execute_wrappers.insert(0, wrapper)

@@ -23,7 +23,7 @@ from django.db import DatabaseError, connection, connections, models, transactio
 from django.db.backends import utils
 
 from guard.attribution import Attributor, Watched, WatchList, shape
-from guard.attribution.watchlist import CLEAR, HASHED
+from guard.runtime import passing
 from tests.integration.attribution import library, orm_calls
 
 ROUNDS = 7
@@ -49,23 +49,8 @@ def noop(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context
 
 
 def asking(attributor: Attributor) -> Callable[..., Any]:
-    """What guard's own wrapper asks, and nothing else."""
-    clear, untouched = attributor.clear, attributor.untouched
-
-    def wrapper(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        try:
-            place = len(sql) & CLEAR
-            if clear[place] != sql:
-                known = untouched.get(sql) if len(sql) < HASHED else None
-                if known is None:
-                    attributor.touches(sql)
-                else:
-                    clear[place] = known
-        except Exception:
-            attributor.touches(sql)
-        return execute(sql, params, many, context)
-
-    return wrapper
+    """guard's own wrapper, with nothing behind it but the attributor."""
+    return passing.wrapper(attributor, lambda sql, context: attributor.touches(sql))
 
 
 def send(statements: list[str], wrapper: Callable[..., Any] | None) -> float:

@@ -22,7 +22,7 @@ from sentry_sdk.integrations.django import DjangoIntegration
 from guard.attribution import Attributor
 from guard.attribution.watchlist import Watched, WatchList
 from guard.ledger import rows
-from guard.runtime import bypass, clock, lease, process, watch
+from guard.runtime import bypass, clock, lease, passing, process, watch
 from guard.schema.footprint import Column, Footprint
 
 ROUNDS = 60
@@ -51,7 +51,7 @@ class NoDriver:
 class Attended(NoDriver):
     """As a backend's cursors are while something is slated."""
 
-    execute = bypass._seeing(NoDriver.execute)
+    execute = passing.seeing(NoDriver.execute, bypass._look)
 
 
 def noop(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 from guard.attribution import Attributor, Watched, WatchList
 from guard.attribution.attributor import _abridged, _Memory
+from guard.attribution.watchlist import CLEAR
 
 WATCH = WatchList(1, (Watched("book", "status", ()), Watched("author", "name", ())))
 
@@ -113,13 +114,13 @@ def test_lists_stay_where_a_slated_name_may_be_one(name: str) -> None:
 
 def test_what_is_known_to_be_clear_is_bounded() -> None:
     attributor = Attributor(WATCH, "sqlite")
-    for size in range(1_200):
+    for size in range(CLEAR + 200):
         for _ in range(3):
             attributor.touches(f"SELECT {'x' * size}")
 
     held = [text for text in attributor.clear if text is not None]
-    assert 400 < len(held) <= len(attributor.clear) == 1_024
-    assert sum(map(len, held)) < 550_000
+    assert 200 < len(held) <= len(attributor.clear) == CLEAR + 1
+    assert sum(map(len, held)) < 600_000
     # What is forgotten is not held here either.
     assert all(text in attributor.untouched for text in held)
 
