@@ -17,7 +17,7 @@ from guard.commands.exits import Exit
 from guard.commands.screen import Screen, is_fancy
 from guard.gate import contract
 from guard.ledger import connecting
-from guard.ledger.store import LedgerMissing
+from guard.ledger.tables import LedgerMissing
 
 
 class Call:

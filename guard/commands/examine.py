@@ -24,7 +24,8 @@ from guard.commands.call import first_line
 from guard.gate import messages
 from guard.gate.witnesses import dependents, sessions
 from guard.ledger import connecting, protocol, rows
-from guard.ledger.store import Gate, Ledger, LedgerMissing
+from guard.ledger.store import Gate, Ledger
+from guard.ledger.tables import LedgerMissing
 from guard.lint import configuration
 from guard.lint.finding import undocumented
 from guard.runtime import testimony

@@ -10,7 +10,7 @@ from guard.commands.call import Call
 from guard.commands.exits import Exit
 from guard.gate.orders import Desk, Done, Refused
 from guard.ledger import protocol
-from guard.ledger.store import Conflict
+from guard.ledger.tables import Conflict
 
 REASON = "Why: it is kept in the log, with who said so."
 

@@ -11,7 +11,7 @@ from guard.commands.call import Call, unknown
 from guard.commands.exits import Exit
 from guard.gate import contract, targets
 from guard.ledger import protocol, rows
-from guard.ledger.store import Conflict
+from guard.ledger.tables import Conflict
 
 HELP = "Bring back columns that were set aside: by name, or all of a migration."
 

@@ -18,7 +18,7 @@ from guard.commands.verbs import VERBS
 from guard.gate.targets import Ambiguous
 from guard.ledger import protocol
 from guard.ledger.connecting import WrongDriver
-from guard.ledger.store import Conflict, LedgerMissing
+from guard.ledger.tables import Conflict, LedgerMissing
 from guard.runtime import watch
 
 

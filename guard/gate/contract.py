@@ -21,7 +21,8 @@ from guard import conf, events
 from guard.gate import evidence, verdict
 from guard.gate.witnesses import locks, sealer
 from guard.ledger import connecting, orders, protocol, retention, rows
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict
 from guard.runtime import process
 from guard.schema import declared
 from guard.steps import fill, leftover, leftovers, slating

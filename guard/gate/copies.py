@@ -22,7 +22,8 @@ from django.db.migrations.state import ProjectState
 from guard import attribution
 from guard.attribution.watchlist import Watched, WatchList
 from guard.ledger import protocol, rows
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict
 from guard.phases import rules
 from guard.phases.words import Target
 from guard.schema.footprint import Footprint

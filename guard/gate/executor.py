@@ -30,7 +30,8 @@ from guard import conf
 from guard.gate import contract, evidence, messages, patience, preview, recording
 from guard.gate.planner import Held, Key, Planner, Session, with_operations
 from guard.ledger import connecting, protocol, rows
-from guard.ledger.store import Conflict, Ledger, LedgerMissing
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict, LedgerMissing
 from guard.phases import plan as phases_plan
 from guard.phases.words import Disposition
 from guard.runtime import lease, process, watch

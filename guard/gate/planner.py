@@ -41,7 +41,8 @@ from guard import conf
 from guard.gate import contract, evidence, messages, verdict
 from guard.gate.copies import Copies
 from guard.ledger import protocol, rows
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict
 from guard.phases import defaults, naming, rules
 from guard.phases.plan import MigrationJudgement
 from guard.phases.words import Disposition, Judgement, Phase, Target

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from guard.ledger import rows
-from guard.ledger.store import FORMAT, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.stored import FORMAT
 
 
 class OrderKind(StrEnum):

@@ -15,7 +15,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable
 
-from guard.ledger import rows, store
+from guard.ledger import rows, store, stored
 from guard.ledger.rows import Instance, InstanceState
 
 WEEK = 7 * 86_400.0
@@ -39,7 +39,7 @@ BATCH = 200
 
 def key(instance: Instance) -> str:
     """The id of the total in which an instance is counted."""
-    return store.identity(
+    return stored.identity(
         "total",
         instance.release,
         instance.digest,
@@ -125,7 +125,7 @@ def _fold_instances(ledger: store.Ledger, lost_grace: float, *, again: bool = Fa
         f"{'folded > 0' if again else 'folded = 0'} AND (folded = 0 OR release_label <> %s) AND format <= %s "
         f"AND ((state = '{InstanceState.GONE}' AND ended_at < %s) "
         f"OR (state IN ('{InstanceState.LIVE}', '{InstanceState.REFUSED}') AND expires_at < %s)) LIMIT {BATCH}",
-        [EARLIER, store.FORMAT, said, vanished],
+        [EARLIER, stored.FORMAT, said, vanished],
     )
     if not candidates:
         return 0
@@ -175,13 +175,13 @@ def _add(ledger: store.Ledger, found: dict[str, Instance]) -> None:
 def _fold_sightings(ledger: store.Ledger) -> int:
     before = ledger.now() - FOLD_AFTER
     where = "folded = 0 AND format <= %s AND last_at < %s"
-    candidates = ledger.select("sighting", ["identity"], f"{where} LIMIT {BATCH}", [store.FORMAT, before])
+    candidates = ledger.select("sighting", ["identity"], f"{where} LIMIT {BATCH}", [stored.FORMAT, before])
     if not candidates:
         return 0
     with ledger.transaction():
         keys = sorted(row[0] for row in candidates)
         # Read again under their locks: a flush that has counted one more meanwhile has made it young.
-        old = ledger.sightings_of(keys, where, [store.FORMAT, before])
+        old = ledger.sightings_of(keys, where, [stored.FORMAT, before])
         if not old:
             return 0
         days: dict[str, rows.Sighting] = {}
@@ -194,7 +194,7 @@ def _fold_sightings(ledger: store.Ledger) -> int:
 
 
 def _day(s: rows.Sighting) -> str:
-    return store.identity(
+    return stored.identity(
         "day", int(s.last_at // DAY), s.table, s.column, s.access, s.release, s.digest, s.workload, s.star
     )
 

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, DataError, Error, IntegrityError, OperationalError
+from django.db import DatabaseError, IntegrityError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from guard import conf
-from guard.attribution.watchlist import Access, Watched, WatchList
-from guard.ledger import connecting, protocol, rows
+from guard.attribution.watchlist import WatchList
+from guard.ledger import protocol, rows, stored, tables
+from guard.ledger.tables import Conflict, LedgerMissing, Statement, Tables
 from guard.schema.footprint import Footprint
-
-#: What this code writes into a row's `format`. A newer guard may write more; what is unknown is left alone.
-FORMAT = 2
 
 #: However many ways there were to touch a column, a verdict reads no more than this of each kind.
 SIGHTINGS_OF_A_KIND = 100
-
-#: Rows in one INSERT: far below every vendor's limit of parameters.
-_BATCH = 50
 
 #: Characters that the columns of a label, a place in the code and an event's target hold.
 _LABEL = 200
@@ -45,21 +36,13 @@ T = TypeVar("T")
 #: Makes a text from the application storable, and cuts it to a number of characters.
 _Text = Callable[[str, int | None], str]
 
+#: States in which a step may refuse somebody.
+_REFUSING = (rows.StepState.SEALED, rows.StepState.ASIDE, rows.StepState.DONE)
+
 #: An epoch that the watch list never has.
 _NEVER = -1
 
-_NOW = {
-    # The clock at the moment of evaluation, not at the start of the transaction, which may have waited for a lock.
-    "postgresql": "EXTRACT(EPOCH FROM clock_timestamp())::double precision",
-    "mysql": "(UNIX_TIMESTAMP(SYSDATE(6)) + 0e0)",
-    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
-}
 _SHARED = {"postgresql": " FOR SHARE", "mysql": " LOCK IN SHARE MODE", "sqlite": ""}
-_EXCLUSIVE = {"postgresql": " FOR UPDATE", "mysql": " FOR UPDATE", "sqlite": ""}
-
-
-class LedgerMissing(Exception):
-    """guard's tables are not in this database: `manage.py migrate` has not run since guard was installed."""
 
 
 class InstanceMissing(LedgerMissing):
@@ -72,10 +55,6 @@ class _FootprintMissing(Exception):
 
 class IdentityTaken(Exception):
     """Another process goes by this instance's id: both were one, and were cloned. It needs an id of its own."""
-
-
-class Conflict(Exception):
-    """A contract step changed between being read and being written: somebody else is at work on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,321 +77,15 @@ class Moment:
     environment: str
 
 
-#: A statement with its parameters.
-Statement = tuple[str, Sequence[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one statement answered: its rows, how many it found or changed, and the id that MySQL gives back."""
-
-    rows: list[tuple[Any, ...]]
-    count: int
-    last_id: int = 0
-
-
-class Conversation:
-    """A transaction under way: what its first statements answered, and what is to be sent with its COMMIT."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = []
-        self._last: list[Statement] = []
-
-    def last(self, sql: str, params: Sequence[Any]) -> None:
-        """Send this with the COMMIT, in one round trip where that can be had: nothing of its answer is asked."""
-        self._last.append((sql, params))
-
-
-def identity(*parts: object) -> str:
-    """A fixed-length name for a tuple of values, usable as a key on every vendor."""
-    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
-
-
-def step_identity(step: rows.Step) -> str:
-    """What makes two rows of contract work the same piece of work."""
-    # Labels only where there are any: so it is the same for a guard that knows nothing of them.
-    labels = (step.project, step.schema) if step.project or step.schema else ()
-    return identity(step.kind, step.table, step.column, step.app, step.migration, *labels)
-
-
-_STEP_COLUMNS = (
-    "id", "kind", "state", "app", "migration", "replaced_by", "table_name", "column_name", "model", "field", "version",
-    "slatings", "slated_at", "changed_at", "reopened_at", "token", "sealed_at", "sealer", "aside_name", "aside_at",
-    "done_at", "payload", "project", "schema_name",
-)  # fmt: skip
-
-_INSTANCE_COLUMNS = (
-    "id", "release_label", "digest", "kind", "workload", "state", "registered_at", "renewed_at", "expires_at",
-    "ended_at", "recurring", "host", "pid", "watched_epoch", "flushed_epoch", "refused", "folded", "first_at",
-    "process", "session", "project",
-)  # fmt: skip
-
-_SIGHTING_COLUMNS = (
-    "table_name", "column_name", "access", "release_label", "digest", "workload", "call_site", "route", "shape",
-    "count", "first_at", "last_at", "reason", "star", "folded",
-)  # fmt: skip
-
-
-def _step(row: Sequence[Any]) -> rows.Step | None:
-    """The step that a row tells of; None where a newer guard has given it a kind or a state that is not known here."""
-    values = dict(zip(_STEP_COLUMNS, row, strict=True))
-    if values["kind"] not in _KINDS or values["state"] not in _STATES:
-        return None
-    return rows.Step(
-        **{key: values[key] for key in _STEP_COLUMNS if key not in _STEP_READERS},
-        **{name: read(values[key]) for key, (name, read) in _STEP_READERS.items()},
-    )
-
-
-_KINDS = frozenset(map(str, rows.StepKind))
-_STATES = frozenset(map(str, rows.StepState))
-_WATCHED = frozenset({rows.StepKind.COLUMN, rows.StepKind.TABLE})
-
-#: States in which a step may refuse somebody.
-_REFUSING = (rows.StepState.SEALED, rows.StepState.ASIDE, rows.StepState.DONE)
-
-_STEP_READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "kind": ("kind", rows.StepKind),
-    "state": ("state", rows.StepState),
-    "replaced_by": ("replaced_by", lambda text: tuple((app, name) for app, name in json.loads(text))),
-    "table_name": ("table", str),
-    "column_name": ("column", str),
-    "schema_name": ("schema", str),
-    "payload": ("payload", json.loads),
-}
-
-
-def _sighting(row: Sequence[Any]) -> rows.Sighting:
-    return rows.Sighting(
-        table=row[0],
-        column=row[1],
-        access=_or(Access, row[2], Access.WRITE),
-        release=row[3],
-        digest=row[4],
-        workload=row[5],
-        call_site=row[6],
-        route=row[7],
-        shape=row[8],
-        count=row[9],
-        first_at=row[10],
-        last_at=row[11],
-        reason=row[12],
-        star=bool(row[13]),
-        folded=row[14],
-    )
-
-
-def _step_values(step: rows.Step) -> dict[str, Any]:
-    return {
-        "kind": step.kind.value,
-        "state": step.state.value,
-        "app": step.app,
-        "migration": step.migration,
-        "replaced_by": json.dumps([list(pair) for pair in step.replaced_by]),
-        "table_name": step.table,
-        "column_name": step.column,
-        "model": step.model,
-        "field": step.field,
-        "version": step.version,
-        "slatings": step.slatings,
-        "slated_at": step.slated_at,
-        "changed_at": step.changed_at,
-        "reopened_at": step.reopened_at,
-        "token": step.token,
-        "sealed_at": step.sealed_at,
-        "sealer": step.sealer,
-        "aside_name": step.aside_name,
-        "aside_at": step.aside_at,
-        "done_at": step.done_at,
-        "payload": json.dumps(dict(step.payload), sort_keys=True),
-        "project": step.project,
-        "schema_name": step.schema,
-    }
-
-
-class Ledger:
+class Ledger(Tables):
     """The ledger of one database, on one connection, used by one thread.
 
     `project`: whose steps and orders it speaks of, where one database has several projects; as configured unless given.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper, project: str | None = None) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.project = (conf.get().project or "") if project is None else project
-        self._now = _NOW[connection.vendor]
-
-    # Plumbing
-
-    def _table(self, name: str) -> str:
-        return self.connection.ops.quote_name(f"guard_{name}")
-
-    def _columns(self, names: Iterable[str]) -> str:
-        return ", ".join(self.connection.ops.quote_name(name) for name in names)
-
-    def _run(self, sql: str, params: Sequence[Any] = ()) -> int:
-        return self._ask(sql, params).count
-
-    def _fetch(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._ask(sql, params).rows
-
-    def _ask(self, sql: str, params: Sequence[Any] = ()) -> Answer:
-        """One statement, in one round trip. No lock makes it wait for longer than LOCK_WAIT."""
-        if not self._stands_alone():
-            return self._send(sql, params)[0]
-        # The limit holds for this statement alone: behind a pooler, a setting of the session would be the next one's.
-        statements = [*_beginning(connecting.LOCK_WAIT, None), (sql, params), ("COMMIT", ())]
-        try:
-            return self._together(statements)[-2]
-        except BaseException:
-            self._end("ROLLBACK")
-            raise
-
-    def _stands_alone(self) -> bool:
-        """Whether a statement has no limits yet: those of MySQL, MariaDB and SQLite are their private connection's."""
-        connection = self.connection
-        if connection.vendor != "postgresql" or not connecting.is_private(connection):
-            return False
-        driver = connection.connection
-        return driver is None or driver.info.transaction_status.name == "IDLE"
-
-    def _send(self, sql: str, params: Sequence[Any] = ()) -> list[Answer]:
-        """One round trip; an answer for each statement in it."""
-        answers = []
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            while True:
-                found = [] if cursor.description is None else list(cursor.fetchall())
-                answers.append(Answer(found, int(cursor.rowcount), int(getattr(cursor, "lastrowid", 0) or 0)))
-                if self.connection.vendor != "postgresql" or not cursor.nextset():
-                    return answers
-
-    def _together(self, statements: Sequence[Statement]) -> list[Answer]:
-        """Several statements: on PostgreSQL in one round trip, of which each sees what was committed before it."""
-        if self.connection.vendor != "postgresql":
-            return [self._send(sql, params)[0] for sql, params in statements]
-        return self._send("; ".join(sql for sql, _ in statements), [p for _, params in statements for p in params])
-
-    def insert(self, table: str, values: Mapping[str, Any]) -> None:
-        """INSERT one row into one of the ledger's tables; texts are made storable."""
-        self._run(
-            f"INSERT INTO {self._table(table)} ({self._columns(values)}) VALUES ({', '.join(['%s'] * len(values))})",
-            [_text(value, None) if isinstance(value, str) else value for value in values.values()],
-        )
-
-    def update(
-        self,
-        table: str,
-        values: Mapping[str, Any],
-        where: str,
-        params: Sequence[Any],
-        *,
-        raw: Mapping[str, str] | None = None,
-    ) -> int:
-        """UPDATE rows; `raw` assigns SQL. Returns how many rows matched."""
-        quote = self.connection.ops.quote_name
-        # SQL first: MySQL and MariaDB would else show it what the same statement has just assigned.
-        sets = [f"{quote(name)} = {sql}" for name, sql in (raw or {}).items()]
-        sets += [f"{quote(name)} = %s" for name in values]
-        return self._run(
-            f"UPDATE {self._table(table)} SET {', '.join(sets)} WHERE {where}", [*values.values(), *params]
-        )
-
-    def select(self, table: str, columns: Sequence[str], where: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """SELECT columns of one of the ledger's tables."""
-        return self._fetch(f"SELECT {self._columns(columns)} FROM {self._table(table)} WHERE {where}", params)
-
-    def exists(self) -> bool:
-        """Whether guard's tables are in this database."""
-        with self.connection.cursor() as cursor:
-            return "guard_gate" in self.connection.introspection.table_names(cursor)
-
-    @contextmanager
-    def transaction(
-        self,
-        *first: Statement,
-        lock_wait: float = connecting.LOCK_WAIT,
-        limit: float | None = None,
-        idle: float | None = None,
-    ) -> Iterator[Conversation]:
-        """One short transaction on a private connection, READ COMMITTED; any failure rolls all of it back.
-
-        `first`: statements that are sent with its BEGIN. `lock_wait` and `limit` (of each statement, and of idling
-        between two) are in seconds; MySQL and MariaDB count idling, and waits for locks, in whole ones. `idle` limits
-        idling alone, on PostgreSQL. Raises LedgerMissing, or the DatabaseError that it met.
-        """
-        bounded = self.connection.vendor == "mysql" and limit is not None
-        talk = Conversation()
-        try:
-            if bounded:
-                self._send(self._bounds(limit))
-            talk.answers = self._begin(lock_wait, limit, idle, first)
-            yield talk
-            self._together([*talk._last, ("COMMIT", ())])
-        except BaseException as error:
-            # A lock wait that times out on MariaDB undoes its statement only.
-            self._end("ROLLBACK")
-            if isinstance(error, DatabaseError):
-                _say_if_missing(error)
-            raise
-        finally:
-            if bounded and self.connection.connection is not None:
-                self._end(self._bounds(None))
-
-    def _begin(
-        self, lock_wait: float, limit: float | None, idle: float | None, first: Sequence[Statement]
-    ) -> list[Answer]:
-        begin: list[Statement] = [("BEGIN IMMEDIATE" if self.connection.vendor == "sqlite" else "BEGIN", ())]
-        if self.connection.vendor == "postgresql":
-            begin = _beginning(lock_wait, limit, idle)
-        return self._together([*begin, *first])[len(begin) :]
-
-    def _bounds(self, limit: float | None) -> str:
-        """What makes the server end a session of MySQL or MariaDB that says nothing for `limit` seconds."""
-        bounds: dict[str, float | None] = {"wait_timeout": None if limit is None else math.ceil(limit)}
-        if getattr(self.connection, "mysql_is_mariadb", False):
-            # Longer than a wait for a lock, which must end with the error that says so.
-            bounds["max_statement_time"] = None if limit is None else max(limit, connecting.LOCK_WAIT + 0.5)
-        return "SET SESSION " + ", ".join(
-            f"{name} = {'DEFAULT' if value is None else value}" for name, value in bounds.items()
-        )
-
-    def _end(self, sql: str) -> None:
-        try:
-            self._send(sql)
-        except Error:
-            # The connection is gone, and with it the transaction. Some drivers call that an InterfaceError.
-            self.connection.close()
-
-    def now(self) -> float:
-        """Seconds since the epoch, by the database's clock."""
-        return float(self._fetch(f"SELECT {self._now}")[0][0])
-
-    def _upsert(
-        self,
-        table: str,
-        key: str,
-        columns: Sequence[str],
-        count: int,
-        updates: str,
-        computed: Mapping[str, str] | None = None,
-    ) -> str:
-        """INSERT of `count` rows which, where the key is there, does `updates` (empty: nothing) instead.
-
-        In `updates`, {here} stands for the table, {new} for the row that was to be inserted: {new[count]}.
-        `computed` has SQL for the columns that are no plain parameter.
-        """
-        row = "(" + ", ".join((computed or {}).get(column, "%s") for column in columns) + ")"
-        sql = f"INSERT INTO {self._table(table)} ({self._columns(columns)}) VALUES {', '.join([row] * count)}"
-        quote = self.connection.ops.quote_name
-        if self.connection.vendor == "mysql":
-            if not updates:
-                return f"{sql} ON DUPLICATE KEY UPDATE {quote(key)} = {quote(key)}"
-            new = _New(self._table(table), lambda c: f"VALUES({quote(c)})")
-            return f"{sql} ON DUPLICATE KEY UPDATE " + updates.format_map(new)
-        if not updates:
-            return f"{sql} ON CONFLICT ({quote(key)}) DO NOTHING"
-        new = _New(self._table(table), lambda c: f"excluded.{quote(c)}")
-        return f"{sql} ON CONFLICT ({quote(key)}) DO UPDATE SET " + updates.format_map(new)
 
     # The gate row
 
@@ -420,7 +93,7 @@ class Ledger:
         """The ledger's own row; with `lock`, exclusively locked until the transaction ends."""
         found = self._fetch(
             f"SELECT {self._columns(['environment', 'fresh', 'made_at'])} FROM {self._table('gate')} WHERE id = 1"
-            + (_EXCLUSIVE[self.connection.vendor] if lock else "")
+            + (tables.EXCLUSIVE[self.connection.vendor] if lock else "")
         )
         if not found:
             raise LedgerMissing("guard's ledger has lost its gate row: run `manage.py migrate`.")
@@ -439,7 +112,7 @@ class Ledger:
         """Make the ledger's own row, once."""
         self._run(
             self._upsert("gate", "id", ["id", "environment", "fresh", "made_at", "format"], 1, ""),
-            [1, "", fresh, self.now(), FORMAT],
+            [1, "", fresh, self.now(), stored.FORMAT],
         )
         self._run(self._upsert("pulse", "id", ["id"], 1, ""), [1])
 
@@ -474,7 +147,7 @@ class Ledger:
             except _FootprintMissing:
                 # Once per release. On its own, so that a fleet that starts does not queue for it: it is named by its
                 # content, and may stay behind where the registration fails.
-                with _reasons():
+                with tables.reasons():
                     self._keep_footprint(footprint)
             return self._register(registration, footprint, lease, unflushed, text)
 
@@ -483,7 +156,7 @@ class Ledger:
     def _register(
         self, me: rows.Registration, footprint: Footprint, lease: float, unflushed: bool, text: _Text
     ) -> rows.Admission:
-        columns = (*_INSTANCE_COLUMNS, "mark", "format")
+        columns = (*stored.INSTANCE_COLUMNS, "mark", "format")
         kept = {"id", "registered_at"}
         quote = self.connection.ops.quote_name
         updates = ", ".join(f"{quote(c)} = {{new[{c}]}}" for c in columns if c not in kept)
@@ -520,7 +193,7 @@ class Ledger:
                 "folded": 0,
                 "first_at": None,
                 "project": footprint.project,
-                "format": FORMAT,
+                "format": stored.FORMAT,
             }
             talk.last(
                 self._upsert("instance", "id", columns, 1, updates, computed),
@@ -529,7 +202,7 @@ class Ledger:
         return admission
 
     def _lock_own(self, instance: str) -> Statement:
-        sql = f"SELECT mark FROM {self._table('instance')} WHERE id = %s" + _EXCLUSIVE[self.connection.vendor]
+        sql = f"SELECT mark FROM {self._table('instance')} WHERE id = %s" + tables.EXCLUSIVE[self.connection.vendor]
         return sql, [instance]
 
     def readmit(self, instance: str, footprint: Footprint, *, lease: float) -> rows.Admission:
@@ -590,7 +263,7 @@ class Ledger:
         has it: the instance must register again (and then flush again, under the same number).
         """
         if not glimpses:
-            with _reasons():
+            with tables.reasons():
                 return self._renew(instance, lease, watched_epoch, mark, marks)
 
         def flush(text: _Text) -> rows.Renewal | None:
@@ -608,11 +281,11 @@ class Ledger:
         A batch that can never be stored would be sent for ever.
         """
         try:
-            return work(_text)
+            return work(tables.storable)
         except DatabaseError as error:
-            if not _unstorable(error):
+            if not tables.unstorable(error):
                 raise
-        return work(_plain_text)
+        return work(tables.plainly_storable)
 
     def renewal(
         self, instance: str, *, lease: float, watched_epoch: int, mark: int = 0, marks: Sequence[int] = ()
@@ -679,7 +352,7 @@ class Ledger:
         # Sorted by key: two processes that flush the same sightings would else deadlock.
         keyed = sorted(
             (
-                identity(
+                stored.identity(
                     g.table, g.column, g.access, release, digest, workload, g.call_site, g.route, g.shape, g.reason
                 ),
                 index,
@@ -717,11 +390,11 @@ class Ledger:
             g = glimpses[index]
             _, count, first, last = merged.get(key, (g, 0, now, 0.0))
             merged[key] = (g, count + g.count, min(first, now - g.first_age), max(last, now - g.last_age))
-        columns = ("identity", *_SIGHTING_COLUMNS, "format")
+        columns = ("identity", *stored.SIGHTING_COLUMNS, "format")
         values = [
             (
                 key, g.table, g.column, g.access.value, *of, text(g.call_site, _PLACE), text(g.route, _PLACE),
-                text(g.shape, None), count, first, last, text(g.reason, _LABEL), g.star, 0, FORMAT,
+                text(g.shape, None), count, first, last, text(g.reason, _LABEL), g.star, 0, stored.FORMAT,
             )
             for key, (g, count, first, last) in merged.items()
         ]  # fmt: skip
@@ -737,18 +410,13 @@ class Ledger:
             f"last_at = {greatest}({{here}}.last_at, {{new[last_at]}})"
         )
 
-    @property
-    def least_greatest(self) -> tuple[str, str]:
-        """The functions that give the least and the greatest of two values."""
-        return ("MIN", "MAX") if self.connection.vendor == "sqlite" else ("LEAST", "GREATEST")
-
     def add_sightings(self, found: Mapping[str, rows.Sighting]) -> None:
         """Store sightings by key; to those that are there they are added."""
-        columns = ("identity", *_SIGHTING_COLUMNS, "format")
+        columns = ("identity", *stored.SIGHTING_COLUMNS, "format")
         values = [
             (
                 key, s.table, s.column, s.access.value, s.release, s.digest, s.workload, s.call_site, s.route, s.shape,
-                s.count, s.first_at, s.last_at, s.reason, s.star, s.folded, FORMAT,
+                s.count, s.first_at, s.last_at, s.reason, s.star, s.folded, stored.FORMAT,
             )
             for key, s in sorted(found.items())
         ]  # fmt: skip
@@ -758,43 +426,25 @@ class Ledger:
         """Sightings by key, as far as they are `where`; locked until the transaction ends."""
         found = self.select(
             "sighting",
-            (*_SIGHTING_COLUMNS, "identity"),
+            (*stored.SIGHTING_COLUMNS, "identity"),
             f"identity IN ({', '.join(['%s'] * len(keys))}) AND {where} ORDER BY identity"
-            + _EXCLUSIVE[self.connection.vendor],
+            + tables.EXCLUSIVE[self.connection.vendor],
             [*keys, *params],
         )
-        return {row[-1]: _sighting(row) for row in found}
+        return {row[-1]: stored.sighting_of(row) for row in found}
 
     def put_instances(self, found: Sequence[rows.Instance], updates: str) -> None:
         """Store rows of instances; `updates` is what happens to one that is there, as `upsert` has it."""
-        columns = (*_INSTANCE_COLUMNS, "format")
+        columns = (*stored.INSTANCE_COLUMNS, "format")
         values = [
             (
                 i.id, i.release, i.digest, i.kind.value, i.workload, i.state.value, i.registered_at, i.renewed_at,
                 i.expires_at, i.ended_at, i.recurring, i.host, i.pid, i.watched_epoch, i.flushed_epoch, i.refused,
-                i.folded, i.first_at, i.process, i.session, i.project, FORMAT,
+                i.folded, i.first_at, i.process, i.session, i.project, stored.FORMAT,
             )
             for i in found
         ]  # fmt: skip
         self.upsert("instance", "id", columns, values, updates)
-
-    def delete(self, table: str, key: str, keys: Sequence[str]) -> None:
-        """DELETE rows of one of the ledger's tables, all of them: raises Conflict where one is gone already."""
-        quoted = self.connection.ops.quote_name(key)
-        marks = ", ".join(["%s"] * len(keys))
-        if self._run(f"DELETE FROM {self._table(table)} WHERE {quoted} IN ({marks})", keys) != len(keys):
-            raise Conflict(f"Rows of {table} that were locked have gone.")
-
-    def upsert(
-        self, table: str, key: str, columns: Sequence[str], values: Sequence[Sequence[Any]], updates: str
-    ) -> None:
-        """INSERT rows which, where their key is there, do `updates` instead (empty: nothing).
-
-        In `updates`, {here} stands for the table, {new[column]} for what was to be inserted.
-        """
-        for start in range(0, len(values), _BATCH):
-            batch = values[start : start + _BATCH]
-            self._run(self._upsert(table, key, columns, len(batch), updates), [value for row in batch for value in row])
 
     def _claim_alerts(self, instance: str, flush_no: int, glimpses: Sequence[rows.Glimpse], now: float) -> None:
         keys = sorted({_alert_identity(glimpse) for glimpse in glimpses if glimpse.stale})
@@ -803,7 +453,7 @@ class Ledger:
 
     def watch_list(self) -> WatchList:
         """What is slated now, with its epoch."""
-        return _watch_list(self._step_rows())
+        return stored.watch_list(self._step_rows())
 
     def acknowledge(self, instance: str, epoch: int) -> None:
         """Say that the instance watches this epoch's list (it flushes for it at its next beat)."""
@@ -817,7 +467,7 @@ class Ledger:
         """A clean stop: the instance is GONE; with `marks`, unless another process goes by its id by now."""
         own = f" AND mark IN ({', '.join(['%s'] * len(marks))})" if marks else ""
         gone = rows.InstanceState.GONE.value
-        with _reasons():
+        with tables.reasons():
             self.update(
                 "instance",
                 {"state": gone},
@@ -831,17 +481,19 @@ class Ledger:
 
         With `lock` (ids), those rows only, locked: a renewal under way is waited for and seen.
         """
-        sql = f"SELECT {self._columns(_INSTANCE_COLUMNS)} FROM {self._table('instance')}"
+        sql = f"SELECT {self._columns(stored.INSTANCE_COLUMNS)} FROM {self._table('instance')}"
         if lock:
-            sql += f" WHERE id IN ({', '.join(['%s'] * len(lock))}) ORDER BY id" + _EXCLUSIVE[self.connection.vendor]
+            sql += (
+                f" WHERE id IN ({', '.join(['%s'] * len(lock))}) ORDER BY id" + tables.EXCLUSIVE[self.connection.vendor]
+            )
         return tuple(
             rows.Instance(
                 id=row[0],
                 release=row[1],
                 digest=row[2],
-                kind=_or(rows.InstanceKind, row[3], rows.InstanceKind.SERVER),
+                kind=stored.or_else(rows.InstanceKind, row[3], rows.InstanceKind.SERVER),
                 workload=row[4],
-                state=_or(rows.InstanceState, row[5], rows.InstanceState.LIVE),
+                state=stored.or_else(rows.InstanceState, row[5], rows.InstanceState.LIVE),
                 registered_at=row[6],
                 renewed_at=row[7],
                 expires_at=row[8],
@@ -883,9 +535,9 @@ class Ledger:
             f"FROM {here} WHERE table_name = %s AND column_name = %s"
         )
         return tuple(
-            _sighting(row)
+            stored.sighting_of(row)
             for row in self._fetch(
-                f"SELECT {self._columns(_SIGHTING_COLUMNS)} FROM {here} JOIN ({ranked}) AS ranked "
+                f"SELECT {self._columns(stored.SIGHTING_COLUMNS)} FROM {here} JOIN ({ranked}) AS ranked "
                 "ON chosen = identity WHERE place <= %s ORDER BY last_at DESC",
                 [table, column, SIGHTINGS_OF_A_KIND],
             )
@@ -900,9 +552,9 @@ class Ledger:
         that this guard does not know (a newer one wrote it) is left to the newer one.
         """
         if everybodys:
-            return _known(self._step_rows(*states))
+            return stored.known(self._step_rows(*states))
         here = f"schema_name = {self._schema_sql()}"
-        found = _known(self._step_rows(*states, where=here))
+        found = stored.known(self._step_rows(*states, where=here))
         return tuple(step for step in found if protocol.same_project(step.project, self.project))
 
     def schema(self) -> str:
@@ -928,7 +580,7 @@ class Ledger:
         if states:
             conditions.append(f"state IN ({', '.join(['%s'] * len(states))})")
         sql = (
-            f"SELECT {self._columns(_STEP_COLUMNS)} FROM {self._table('step')} "
+            f"SELECT {self._columns(stored.STEP_COLUMNS)} FROM {self._table('step')} "
             f"{'WHERE ' + ' AND '.join(conditions) if conditions else ''} ORDER BY id"
         )
         return sql, [state.value for state in states]
@@ -939,11 +591,11 @@ class Ledger:
         None where there is no such step, or a newer guard has made something of it that this one does not know.
         """
         found = self._fetch(
-            f"SELECT {self._columns(_STEP_COLUMNS)} FROM {self._table('step')} WHERE id = %s"
-            + (_EXCLUSIVE[self.connection.vendor] if lock else ""),
+            f"SELECT {self._columns(stored.STEP_COLUMNS)} FROM {self._table('step')} WHERE id = %s"
+            + (tables.EXCLUSIVE[self.connection.vendor] if lock else ""),
             [step_id],
         )
-        return _step(found[0]) if found else None
+        return stored.step_of(found[0]) if found else None
 
     def slate(self, step: rows.Step) -> rows.Step:
         """Store a new contract step; where the same piece of work is there already, it is slated again.
@@ -951,11 +603,11 @@ class Ledger:
         Raises Conflict where that work is under way or done.
         """
         step = replace(step, project=self.project, schema=self.schema())
-        same = step_identity(step)
+        same = stored.step_identity(step)
         before = self._same(same)
         if before is None and step.project:
             # Slated before the project had a label.
-            before = self._same(step_identity(replace(step, project="")))
+            before = self._same(stored.step_identity(replace(step, project="")))
         if before is not None:
             if before.state is rows.StepState.WAITING:
                 return before
@@ -964,9 +616,9 @@ class Ledger:
             after = replace(protocol.reslate(before, self.now()), payload=step.payload, replaced_by=step.replaced_by)
             return self.save(before, after)
         now = self.now()
-        values = _step_values(replace(step, slated_at=now, changed_at=now, slatings=int(step.slated))) | {
+        values = stored.step_values(replace(step, slated_at=now, changed_at=now, slatings=int(step.slated))) | {
             "identity": same,
-            "format": FORMAT,
+            "format": stored.FORMAT,
         }
         try:
             self._run(
@@ -976,9 +628,9 @@ class Ledger:
             )
         except IntegrityError as error:
             raise Conflict(f"{step.target} was slated by another process at this moment.") from error
-        stored = self._same(same)
-        assert stored is not None
-        return stored
+        made = self._same(same)
+        assert made is not None
+        return made
 
     def keep_epochs(self, steps: Iterable[rows.Step]) -> None:
         """Keep on each slated step an epoch of which every watch list has it, so that later ones are not waited for.
@@ -1000,9 +652,9 @@ class Ledger:
 
     def _same(self, step_id: str) -> rows.Step | None:
         found = self._fetch(
-            f"SELECT {self._columns(_STEP_COLUMNS)} FROM {self._table('step')} WHERE identity = %s", [step_id]
+            f"SELECT {self._columns(stored.STEP_COLUMNS)} FROM {self._table('step')} WHERE identity = %s", [step_id]
         )
-        step = _step(found[0]) if found else None
+        step = stored.step_of(found[0]) if found else None
         if found and step is None:
             raise Conflict("A newer guard has made something of this contract step that this one does not know.")
         return step
@@ -1010,7 +662,7 @@ class Ledger:
     def save(self, before: rows.Step, after: rows.Step) -> rows.Step:
         """Store a transition. Raises Conflict where the row is no longer as it was read."""
         after = replace(after, slatings=before.slatings + (before.slated != after.slated))
-        values = _step_values(after)
+        values = stored.step_values(after)
         sets = ", ".join(f"{self.connection.ops.quote_name(name)} = %s" for name in values)
         changed = self._run(
             f"UPDATE {self._table('step')} SET {sets} WHERE id = %s AND version = %s",
@@ -1030,135 +682,25 @@ class Ledger:
             f"VALUES ({self._now}, %s, %s, %s, %s, %s, %s, %s)",
             [
                 action,
-                _text(target, _TARGET),
-                _text(actor, _LABEL),
-                _text(release, _LABEL),
+                tables.storable(target, _TARGET),
+                tables.storable(actor, _LABEL),
+                tables.storable(release, _LABEL),
                 json.dumps(dict(details), sort_keys=True),
                 self.project,
-                FORMAT,
+                stored.FORMAT,
             ],
         )
 
 
-def _beginning(lock_wait: float, limit: float | None, idle: float | None = None) -> list[Statement]:
-    """What begins a transaction of PostgreSQL with its limits, in seconds."""
-    limits = {"lock_timeout": lock_wait}
-    if limit is not None:
-        limits |= {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
-    if idle is not None:
-        limits["idle_in_transaction_session_timeout"] = idle
-    # The isolation is said here, because Django's does not reach this BEGIN, and the server's default may be another
-    # one, under which the gate would miss a row that was committed while it waited for its lock.
-    return [
-        ("BEGIN ISOLATION LEVEL READ COMMITTED", ()),
-        *((f"SET LOCAL {name} = {int(seconds * 1000)}", ()) for name, seconds in limits.items()),
-    ]
-
-
-def _require_gate(found: Answer) -> None:
+def _require_gate(found: tables.Answer) -> None:
     if not found.rows:
         raise LedgerMissing("guard's ledger has lost its gate row: run `manage.py migrate`.")
 
 
 def _admission(read: Sequence[Sequence[Any]], footprint: Footprint) -> rows.Admission:
-    state, refusals = protocol.admission(footprint, _known(read))
-    return rows.Admission(state, refusals, _watch_list(read))
-
-
-def _known(read: Iterable[Sequence[Any]]) -> tuple[rows.Step, ...]:
-    return tuple(step for row in read if (step := _step(row)) is not None)
-
-
-def _watch_list(read: Sequence[Sequence[Any]]) -> WatchList:
-    """What all the rows of contract steps together say is slated."""
-    entries = []
-    epoch = 0
-    for row in read:
-        values = dict(zip(_STEP_COLUMNS, row, strict=True))
-        # Rows that a newer guard understands better count too: the epoch is the sum over all of them, and what may be
-        # slated is watched.
-        epoch += int(values["slatings"])
-        state = values["state"]
-        if values["kind"] in _WATCHED and (state in rows.SLATED_STATES or state not in _STATES):
-            replaced_by = ((app, name) for app, name in json.loads(values["replaced_by"]))
-            entries.append(
-                Watched(
-                    values["table_name"],
-                    values["column_name"],
-                    ((values["app"], values["migration"]), *replaced_by),
-                )
-            )
-    return WatchList(epoch=epoch, entries=tuple(entries))
-
-
-def _text(value: str, limit: int | None) -> str:
-    """A text as every vendor stores it: PostgreSQL takes no NUL, none takes half a surrogate pair."""
-    return value.replace("\0", "\\0").encode(errors="backslashreplace").decode()[:limit]
-
-
-def _plain_text(value: str, limit: int | None) -> str:
-    """The same where the database's own character set is narrower than Unicode."""
-    return _text(value, limit).encode("ascii", "backslashreplace").decode()[:limit]
-
-
-#: What the vendors say of a character that they cannot store: SQLSTATEs of PostgreSQL, numbers of MySQL and MariaDB.
-_UNSTORABLE = frozenset({"22021", "22P05", 1300, 1366, 3988})
-#: And of a table that is not there.
-_MISSING = frozenset({"42P01", 1146})
-#: A table of the ledger's in a server's words; what is set aside has a number in its name.
-_OWN = re.compile(r"\bguard_[a-z]+(?![\w.])")
-
-
-def _code(error: DatabaseError) -> object:
-    cause = error.__cause__ or error
-    # psycopg 3 and psycopg 2 name it differently.
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state or (cause.args[0] if cause.args else None)
-
-
-def _unstorable(error: DatabaseError) -> bool:
-    return isinstance(error, DataError | OperationalError) and _code(error) in _UNSTORABLE
-
-
-def _say_if_missing(error: DatabaseError) -> None:
-    """Raise LedgerMissing where that is why a statement failed."""
-    # guard's DDL runs in the ledger's transactions too: a table of the project's own is another matter.
-    if (_code(error) in _MISSING or "no such table" in str(error)) and _OWN.search(str(error)):
-        raise LedgerMissing("guard's tables are not in this database: run `manage.py migrate`.") from error
-
-
-@contextmanager
-def _reasons() -> Iterator[None]:
-    try:
-        yield
-    except DatabaseError as error:
-        _say_if_missing(error)
-        raise
-
-
-class _New(dict[str, Any]):
-    """Formats {here} and {new[column]} in an upsert's updates."""
-
-    def __init__(self, here: str, render: Callable[[str], str]) -> None:
-        self["here"] = here
-        self["new"] = _Columns(render)
-
-
-class _Columns:
-    def __init__(self, render: Callable[[str], str]) -> None:
-        self._render = render
-
-    def __getitem__(self, column: str) -> str:
-        return self._render(column)
-
-
-def _or(kind: Any, value: str, otherwise: Any) -> Any:
-    """A stored word, or the most cautious one where a newer guard wrote one that this guard does not know."""
-    try:
-        return kind(value)
-    except ValueError:
-        return otherwise
+    state, refusals = protocol.admission(footprint, stored.known(read))
+    return rows.Admission(state, refusals, stored.watch_list(read))
 
 
 def _alert_identity(glimpse: rows.Glimpse) -> str:
-    return identity(glimpse.table, glimpse.column, glimpse.call_site)
+    return stored.identity(glimpse.table, glimpse.column, glimpse.call_site)

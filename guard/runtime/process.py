@@ -30,7 +30,7 @@ from django.db.backends.signals import connection_created
 
 from guard import conf
 from guard.attribution.watchlist import CLEAR, Touch
-from guard.ledger import connecting, rows, store
+from guard.ledger import connecting, rows, tables
 from guard.runtime import bypass, hosting, testimony, watch
 from guard.runtime.grumble import grumble
 from guard.runtime.heartbeat import Heart
@@ -747,7 +747,7 @@ def _carefully(work: Callable[[], None], alias: str) -> None:
             type(error).__name__,
             str(error).strip() or "no reason given",
             # A ledger that is missing, away, read-only or forbidden is no bug of anybody's.
-            traceback=not isinstance(error, (DatabaseError, store.LedgerMissing)),
+            traceback=not isinstance(error, (DatabaseError, tables.LedgerMissing)),
         )
 
 

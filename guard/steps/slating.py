@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from guard.ledger import protocol, rows
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict
 from guard.steps import leftovers
 from guard.steps.ddl import Ddl
 

@@ -17,7 +17,7 @@ import django
 import pytest
 from django.db import DatabaseError
 
-from guard.ledger import store
+from guard.ledger import store, tables
 from sampleapp.stage import databases
 from sampleapp.stage.databases import Database
 from tests.integration.ledger.harness import (
@@ -56,7 +56,7 @@ def start(database: Database, alias: str, all_ready: Barrier) -> list[list[float
     rounds = []
     with registered(alias, settings_for(database)):
         for exclusive in ROUNDS:
-            store._SHARED = store._EXCLUSIVE if exclusive else usual
+            store._SHARED = tables.EXCLUSIVE if exclusive else usual
             rounds.append([took for thread in together([register] * THREADS) for took in thread])
     return rounds
 

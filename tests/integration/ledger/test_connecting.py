@@ -17,7 +17,8 @@ from django.test import override_settings
 from guard.gate import contract, evidence, verdict
 from guard.ledger import connecting
 from guard.ledger.rows import InstanceKind, StepState
-from guard.ledger.store import Ledger, LedgerMissing
+from guard.ledger.store import Ledger
+from guard.ledger.tables import LedgerMissing
 from guard.runtime.lease import Identity, Lease
 from guard.schema import catalog, declared
 from sampleapp.stage import databases

@@ -17,9 +17,10 @@ from django.db import DatabaseError, OperationalError
 from guard import conf
 from guard.gate import contract, evidence
 from guard.gate.contract import Contractor, HeldUp
-from guard.ledger import protocol, store
+from guard.ledger import protocol, store, tables
 from guard.ledger.rows import InstanceState, Step, StepKind, StepState
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict
 from guard.steps.ddl import ddl_for
 from sampleapp.stage.processes import until
 from tests.integration.ledger.harness import (
@@ -249,7 +250,7 @@ def test_a_fleet_that_starts_at_once_does_not_queue_for_the_gate(server: Place) 
 def test_with_an_exclusive_lock_a_fleet_would_queue_for_the_gate(
     server: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_SHARED", store._EXCLUSIVE)
+    monkeypatch.setattr(store, "_SHARED", tables.EXCLUSIVE)
     refused = []
 
     def register_another() -> None:

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 )
 
 from guard.ledger.rows import Glimpse, InstanceState, Step, StepState
-from guard.ledger.store import Conflict, InstanceMissing, Ledger
+from guard.ledger.store import InstanceMissing, Ledger
+from guard.ledger.tables import Conflict
 from tests.integration.ledger.harness import LEASE, NEW, OLD, Place, glimpse, registration, step, turned
 
 NAMES = ("a", "b")

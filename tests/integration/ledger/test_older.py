@@ -15,7 +15,7 @@ import pytest
 from guard.attribution.watchlist import Access
 from guard.gate import evidence, verdict
 from guard.gate.evidence import Taker
-from guard.ledger import connecting, orders, retention, rows, store
+from guard.ledger import connecting, orders, retention, rows, store, stored
 from guard.ledger.rows import InstanceState, StepState
 from tests.integration.ledger.harness import LEASE, NEW, OLD, Place, glimpse, registration, step, turned
 from tests.integration.ledger.older import footprint as older_footprint
@@ -51,8 +51,8 @@ def older_glimpse(**changes: Any) -> older_rows.Glimpse:
 
 def test_the_older_ledger_is_not_this_one() -> None:
     """Else nothing here says anything. The copy is of the format before the one that is written now, or older."""
-    assert older_store.FORMAT < store.FORMAT
-    assert set(older_store._INSTANCE_COLUMNS) < set(store._INSTANCE_COLUMNS)
+    assert older_store.FORMAT < stored.FORMAT
+    assert set(older_store._INSTANCE_COLUMNS) < set(stored.INSTANCE_COLUMNS)
     assert older_store.__file__ != store.__file__
 
 
@@ -234,7 +234,7 @@ def test_every_row_says_which_format_it_has(each: Place) -> None:
         ledger.register(older_registration("old"), OLDER_OLD, lease=LEASE)
 
         assert dict(each.query("SELECT id, format FROM guard_instance")) == {
-            "new": store.FORMAT,
+            "new": stored.FORMAT,
             "old": older_store.FORMAT,
         }
     assert rows.Instance is not older_rows.Instance

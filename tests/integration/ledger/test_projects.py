@@ -15,7 +15,8 @@ from guard.gate.contract import Contractor, Outcome
 from guard.gate.orders import Desk, Refused
 from guard.ledger import connecting, orders, retention
 from guard.ledger.rows import InstanceKind, InstanceState, Step, StepKind, StepState
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict
 from guard.schema.footprint import Footprint
 from tests.integration.ledger.harness import CONFIG, LEASE, NEW, OLD, Place, desk, glimpse, registration, step, turned
 

@@ -10,7 +10,8 @@ from django.db import DatabaseError
 
 from guard.ledger import orders, retention
 from guard.ledger.rows import Instance, InstanceKind, InstanceState, Sighting
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict
 from tests.integration.ledger.harness import LEASE, NEW, OLD, Place, glimpse, registration, together
 
 DAY = 86_400.0

@@ -9,7 +9,8 @@ import pytest
 
 from guard.attribution.watchlist import Watched
 from guard.ledger.rows import InstanceState, StepKind, StepState
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict
 from tests.integration.ledger.harness import LEASE, NEW, OLD, Place, registration, step, turned
 
 

@@ -19,7 +19,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from guard.gate import contract
 from guard.ledger import connecting, rows
 from guard.ledger.protocol import ProtocolError
-from guard.ledger.store import Conflict, Ledger
+from guard.ledger.store import Ledger
+from guard.ledger.tables import Conflict
 from guard.schema.footprint import Column, Footprint
 from guard.steps.ddl import ddl_for
 from tests.integration.runtime import ordeal

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.ledger import protocol, store
+from guard.ledger import protocol, stored, tables
 from guard.ledger.rows import (
     Instance,
     InstanceKind,
@@ -117,20 +117,20 @@ def test_a_refusal_for_what_removes_nothing_does_not_speak_of_models(kind: StepK
 
 @given(st.text() | st.text(st.characters(categories=["Cs", "Cc"])), st.integers(1, 20) | st.none())
 def test_every_text_becomes_one_that_every_vendor_stores(text: str, limit: int | None) -> None:
-    for made in (store._text(text, limit), store._plain_text(text, limit)):
+    for made in (tables.storable(text, limit), tables.plainly_storable(text, limit)):
         assert "\0" not in made
         assert limit is None or len(made) <= limit
         assert made.encode().decode() == made
-    assert store._plain_text(text, limit).isascii()
+    assert tables.plainly_storable(text, limit).isascii()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_a_text_that_can_be_stored_is_kept(text: str) -> None:
-    assert store._text(text, None) == text
+    assert tables.storable(text, None) == text
 
 
 def test_different_values_have_different_names() -> None:
-    assert store.identity("a", "b") != store.identity("a,b")
-    assert store.identity("a", "b") != store.identity('a", "b')
-    assert store.identity("a", "") != store.identity("", "a")
-    assert len(store.identity("\ud800", 1, None)) == 64
+    assert stored.identity("a", "b") != stored.identity("a,b")
+    assert stored.identity("a", "b") != stored.identity('a", "b')
+    assert stored.identity("a", "") != stored.identity("", "a")
+    assert len(stored.identity("\ud800", 1, None)) == 64

@@ -25,7 +25,7 @@ from django.db.migrations.executor import MigrationExecutor  # noqa: E402
 from guard.gate import contract  # noqa: E402
 from guard.ledger import connecting, rows  # noqa: E402
 from guard.ledger.protocol import ProtocolError  # noqa: E402
-from guard.ledger.store import Conflict  # noqa: E402
+from guard.ledger.tables import Conflict  # noqa: E402
 from guard.runtime import watch  # noqa: E402
 from guard.runtime.lease import Identity, Lease  # noqa: E402
 from tests.integration.runtime import ordeal  # noqa: E402
