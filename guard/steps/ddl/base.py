@@ -105,7 +105,7 @@ class Ddl(abc.ABC):
 
     def is_small(self, table: str) -> bool:
         """Whether the table has few rows."""
-        counted = f"SELECT COUNT(*) FROM (SELECT 1 FROM {self.quote(table)} LIMIT {SMALL + 1}) AS some"
+        counted = f"SELECT COUNT(*) FROM (SELECT 1 FROM {self.quote(table)} LIMIT {SMALL + 1}) AS few"
         return int(self._fetch(counted)[0][0]) <= SMALL
 
     def quote(self, name: str) -> str:

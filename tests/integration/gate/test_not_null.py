@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from guard.ledger import rows
 from sampleapp.stage.processes import until
 from tests.integration.gate.fixtures import FIRST, without
 from tests.integration.gate.harness import Running, Shop, Tree, Trees, connect
@@ -57,6 +58,20 @@ def test_given_up_for_a_lock_nothing_of_it_stays(shop: Shop, first: Tree, strict
         taking.wait().ok()
     assert shop.facts("note") != before
     assert checks(shop) == []
+
+
+def test_the_next_migrate_takes_it_where_the_table_is_small_and_what_else_is_ready(
+    shop: Shop, first: Tree, trees: Trees
+) -> None:
+    strict = trees.make(first, without("backup", models=STRICT))
+    shop.deploy(first, strict)
+
+    shop.migrate(strict)
+
+    facts = shop.facts("note")
+    assert facts is not None
+    assert not facts.null
+    assert shop.step("shop_product.backup_id").state is rows.StepState.ASIDE
 
 
 _FROZEN = {
