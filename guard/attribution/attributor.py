@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from guard.attribution.glance import Glance
-from guard.attribution.lexer import LONGEST_NAME, Unreadable, clip, fold, fold_case, readings
+from guard.attribution.lexer import LONGEST_NAME, Spellings, Unreadable, clip, fold, fold_case, readings
 from guard.attribution.scan import NOT_UNDERSTOOD, Found, everything, scan
 from guard.attribution.structure import read, statements
 from guard.attribution.watchlist import CLEAR, HASHED, Access, Touch, Watched, WatchList
@@ -65,8 +65,8 @@ _NAME_OR_QUOTED = r""""[^"]*+"|`[^`]*+`|[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-
 _STRING = r"'[^']*+(?:''[^']*+)*+'"
 _MASKS = {
     # SQLite takes strings for names: they stay.
-    "sqlite": re.compile(rf"({_NAME_OR_QUOTED}|{_STRING})|[0-9][0-9A-Za-z_.]*+"),
-    "postgresql": re.compile(rf"({_NAME_OR_QUOTED})|{_STRING}|[0-9][0-9A-Za-z_.]*+"),
+    "sqlite": re.compile(rf"({_NAME_OR_QUOTED}|{_STRING})|[0-9]++(?:\.[0-9]++)?+"),
+    "postgresql": re.compile(rf"({_NAME_OR_QUOTED})|{_STRING}|[0-9]++(?:\.[0-9]++)?+"),
     # MySQL lets names begin with a digit.
     "mysql": re.compile(
         rf"({_NAME_OR_QUOTED}|[0-9]++[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+)|{_STRING}|[0-9]++(?:\.[0-9]++)?+"
@@ -311,10 +311,11 @@ class Attributor:
         """How the text touches these tables, and whether its literals may be SQL. Raises Unreadable."""
         found: list[tuple[str, Found]] = []
         opaque = False
+        spellings = Spellings(text, self.vendor)
         for tokens in readings(text, self.vendor, _MAX_TOKENS):
             # A text of many statements says most of them again and again.
             for statement in {tuple(statement): None for statement in statements(tokens)}:
-                structure = read(statement, self.vendor, self._known)
+                structure = read(statement, self.vendor, spellings, self._known)
                 opaque = opaque or structure.opaque
                 for table in tables:
                     found += ((table, each) for each in scan(structure, table, self._tables[table], self.vendor))

@@ -21,6 +21,8 @@ EXPLAIN = words("explain describe desc analyze")
 EXPLAIN_OPTIONS = EXPLAIN | words("""
     verbose query plan extended partitions format json tree traditional xml yaml text
 """)
+#: What stands behind EXPLAIN and its options where a statement is explained.
+EXPLAINED = STARTERS | words("create declare copy (")
 #: Functions that run or read SQL given as text, or a table given by its name.
 DYNAMIC = words("""
     query_to_xml query_to_xmlschema query_to_xml_and_xmlschema table_to_xml table_to_xmlschema

@@ -51,9 +51,63 @@ def clip(name: str, vendor: str) -> str:
     return name
 
 
+class Spellings:
+    """How a text writes the names in it: which of them are one name to the database, though they are folded alike.
+
+    A quoted name keeps its case on PostgreSQL, a table's or common table expression's on MariaDB.
+    """
+
+    __slots__ = ("_forms", "_plain", "_text", "_vendor")
+
+    def __init__(self, text: str, vendor: str) -> None:
+        self._text = text
+        self._vendor = vendor
+        self._plain: bool | None = None
+        self._forms: dict[str, set[str]] | None = None
+
+    def is_one_column(self, name: str) -> bool:
+        """Whether all that is folded to this name is one name, of a column, an alias or a label of a column."""
+        return self._vendor != "postgresql" or self.is_one_table(name)
+
+    def is_one_table(self, name: str) -> bool:
+        """The same of a table or a common table expression."""
+        if self._plain is None:
+            self._plain = self._text.isascii() and (
+                self._vendor == "sqlite" or (self._vendor == "postgresql" and _EXACT.search(self._text) is None)
+            )
+        if self._plain:
+            return True
+        if self._forms is None:
+            self._forms = self._read()
+        return len(self._forms.get(name, ())) == 1
+
+    def _read(self) -> dict[str, set[str]]:
+        """The ways in which the text writes each word of ASCII; none of them where there may be others."""
+        text = self._text
+        if len(text) > _MAX_PLAIN or _ESCAPED_NAME.search(text) is not None:
+            return {}
+        if not text.isascii() and any(character > "\x7f" and not _is_apart(character) for character in set(text)):
+            return {}
+        forms: dict[str, set[str]] = {}
+        for quote, word in _WORDS_AS_WRITTEN.findall(text):
+            folded = word.lower()
+            keeps_case = self._vendor not in ("sqlite", "postgresql") or (quote and self._vendor == "postgresql")
+            forms.setdefault(folded, set()).add(word if keeps_case else folded)
+        return forms
+
+
+def _is_apart(character: str) -> bool:
+    """Whether a letter that is no ASCII is folded to such letters alone."""
+    return all(each > "\x7f" for each in fold_case(character))
+
+
 # Every byte above 127 is a letter to all three databases, a no-break space too.
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
 _WORD = rf"[{_LETTER}][{_LETTER}0-9$]*+"
+#: A quoted name that PostgreSQL keeps apart from an unquoted one; and one with escapes.
+_EXACT = re.compile(r'"[^"]*[A-Z]|[uU]&"')
+_ESCAPED_NAME = re.compile(r'[uU]&"')
+_WORDS_AS_WRITTEN = re.compile(rf'("?)(?<![{_LETTER}0-9$])([A-Za-z0-9_$]++)(?![{_LETTER}0-9$])')
 _NUMBER = r"(?P<n>0[xXbBoO][0-9a-fA-F_]++|(?:[0-9][0-9_]*+(?:\.[0-9_]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?)"
 # `%%` is what Django writes for `%`, so `%%s` is no placeholder.
 _PLACEHOLDER = rf"(?P<percent>%%)|(?P<p>%s(?![{_LETTER}0-9$])|%\([^()'\"`]*+\)s(?![{_LETTER}0-9$]))"
@@ -98,7 +152,9 @@ def _postgresql(string: str) -> re.Pattern[str]:
 def _mysql(string: str, double: str) -> re.Pattern[str]:
     return _compile(
         rf"(?P<n>0[xXbB][0-9a-fA-F]++(?![{_LETTER}0-9$])"
-        rf"|[0-9]++(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?(?![{_LETTER}0-9$])|\.[0-9]++(?:[eE][+-]?[0-9]++)?)",
+        rf"|[0-9]++(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?(?![{_LETTER}0-9$])"
+        # Behind a name or a quote, a dot and a digit are a qualifier and what it qualifies.
+        rf"|(?<![{_LETTER}0-9$`\"])\.[0-9]++(?:[eE][+-]?[0-9]++)?)",
         # A name may begin with a digit or a dollar sign.
         rf"(?P<w>[{_LETTER}0-9$]++(?!'))",
         rf"(?P<q>{_BACKTICK}|{double})",

@@ -19,7 +19,7 @@ ROW_FUNCTIONS = words("""
     row_to_json to_json to_jsonb json_agg jsonb_agg array_agg json_agg_strict jsonb_agg_strict count any_value
     hash_record hash_record_extended pg_typeof num_nulls num_nonnulls record_out record_send concat concat_ws
     quote_literal quote_nullable pg_column_size json_build_array jsonb_build_array json_build_object jsonb_build_object
-    lag lead first_value last_value nth_value mode
+    lag lead first_value last_value nth_value mode min max pg_column_compression pg_collation_for
 """)
 
 
@@ -85,9 +85,10 @@ def _columns(statement: Structure, table: str, columns: Sequence[str], vendor: s
     uses = [use for use in statement.uses if use.table == table]
     found: list[Found] = []
 
-    def may_be(group: Group, qualifier: str, *, unknown: bool = True) -> bool:
+    def may_be(group: Group, qualifier: str, *, unknown: bool = True, joining: bool = False) -> bool:
         """Whether a qualifier there may stand for the table: it does, or for a join with it, or `unknown` says so."""
-        bound = group.resolve(qualifier, nearest=vendor == "postgresql")
+        nearest = vendor == "postgresql" and statement.spellings.is_one_column(qualifier)
+        bound = group.resolve(qualifier, nearest=nearest, joining=joining)
         if not bound:
             return unknown
         return table in bound or (Bound.JOINED in bound and _visible(group, table))
@@ -123,19 +124,25 @@ def _columns(statement: Structure, table: str, columns: Sequence[str], vendor: s
                 found.append(Found(ref.name, ref.access, "name"))
         elif ref.qualifier is not None:
             if ref.name in wanted:
-                if may_be(ref.group, ref.qualifier):
+                if may_be(ref.group, ref.qualifier, joining=ref.joining):
                     found.append(Found(ref.name, ref.access, "name"))
                 else:
                     through_derived.add(ref.name)
-            elif vendor == "postgresql" and ref.name in ROW_FUNCTIONS and may_be(ref.group, ref.qualifier):
+            elif (
+                vendor == "postgresql"
+                and ref.name in ROW_FUNCTIONS
+                and may_be(ref.group, ref.qualifier, joining=ref.joining)
+            ):
                 all_columns(Access.READ, "whole row")
         else:
             if ref.name in wanted:
-                if _unqualified(ref, table) and not (ref.plain_order and ref.name in ref.group.labels):
+                one = statement.spellings.is_one_column(ref.name)
+                labelled = one and ref.plain_order and ref.name in ref.group.labels
+                if _unqualified(ref, table, provided=one) and not labelled:
                     found.append(Found(ref.name, ref.access, "name"))
                 else:
                     through_derived.add(ref.name)
-            if whole_rows and may_be(ref.group, ref.name, unknown=False):
+            if whole_rows and may_be(ref.group, ref.name, unknown=False, joining=ref.joining):
                 all_columns(Access.READ, "whole row")
     if starred:
         # A name that a subquery passes on from its star is a name all the same.
@@ -147,13 +154,16 @@ def _columns(statement: Structure, table: str, columns: Sequence[str], vendor: s
     return found
 
 
-def _unqualified(ref: Ref, table: str) -> bool:
-    """Whether a name without qualifier may belong to the table."""
+def _unqualified(ref: Ref, table: str, *, provided: bool) -> bool:
+    """Whether a name without qualifier may belong to the table.
+
+    `provided`: whether columns that a source has for certain are held against it.
+    """
     group = ref.group
     if table in (group.tables if ref.among is None else ref.among):
         return True
     # A source of its own query that has such a column comes before everything around it.
-    if ref.name in group.provided:
+    if provided and not ref.joining and ref.name in group.provided:
         return False
     return any(table in other.tables for other in group.visible() if other is not group)
 

@@ -12,7 +12,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 
 from guard.attribution import keywords
-from guard.attribution.lexer import NUMBER, PLACEHOLDER
+from guard.attribution.lexer import NUMBER, PLACEHOLDER, Spellings
 from guard.attribution.watchlist import Access
 
 
@@ -41,10 +41,23 @@ class Bound(Enum):
 class Group:
     """One query: the tables that its names may belong to, and the query around it that is visible from inside."""
 
-    __slots__ = ("beside", "bindings", "labels", "natural", "outputs", "parent", "provided", "renamed", "tables")
+    __slots__ = (
+        "beside",
+        "bindings",
+        "joining",
+        "labels",
+        "natural",
+        "outputs",
+        "parent",
+        "provided",
+        "renamed",
+        "tables",
+    )
 
-    def __init__(self, parent: Group | None) -> None:
+    def __init__(self, parent: Group | None, *, joining: bool = False) -> None:
         self.parent = parent
+        #: It stands in FROM of the query around it, where not all of that query's sources are in sight.
+        self.joining = joining
         #: Other queries whose tables are visible too.
         self.beside: list[Group] = []
         self.bindings: dict[str, set[str | Bound]] = {}
@@ -70,17 +83,22 @@ class Group:
     def bind(self, alias: str, to: str | Bound) -> None:
         self.bindings.setdefault(alias, set()).add(to)
 
-    def resolve(self, qualifier: str, *, nearest: bool) -> set[str | Bound]:
+    def resolve(self, qualifier: str, *, nearest: bool, joining: bool) -> set[str | Bound]:
         """What a qualifier may stand for: empty where nothing visible has that name.
 
-        In PostgreSQL the nearest alias counts. The others go on outwards where that has no such column.
+        In PostgreSQL the nearest alias counts, if it is in sight: for a name in FROM itself (`joining`), some are not
+        yet. The others go on outwards where that has no such column.
         """
         found: set[str | Bound] = set()
         group: Group | None = self
-        while group is not None and not (found and nearest):
-            found |= group.bindings.get(qualifier, set())
+        while group is not None:
+            bound = set(group.bindings.get(qualifier, ()))
             for other in group.beside:
-                found |= other.bindings.get(qualifier, set())
+                bound |= other.bindings.get(qualifier, set())
+            found |= bound
+            if bound and nearest and not joining:
+                break
+            joining = group.joining
             group = group.parent
         return found
 
@@ -105,7 +123,7 @@ class Use:
 class Ref:
     """A column, or what may be one, in a place where SQL expects an expression or a column's name."""
 
-    __slots__ = ("access", "among", "group", "name", "plain_order", "qualifier", "target")
+    __slots__ = ("access", "among", "group", "joining", "name", "plain_order", "qualifier", "target")
 
     def __init__(self, qualifier: str | None, name: str, group: Group, access: Access) -> None:
         self.qualifier = qualifier
@@ -116,6 +134,8 @@ class Ref:
         self.target: str | None = None
         #: The tables of its own query that it can belong to, where those after it are out of the question.
         self.among: frozenset[str] | None = None
+        #: Stands in FROM, where not all sources of its query are in sight.
+        self.joining = False
         #: Stands alone in ORDER BY, where an output name comes before a column.
         self.plain_order = False
 
@@ -123,9 +143,10 @@ class Ref:
 class Structure:
     """One statement, read."""
 
-    __slots__ = ("keywords", "kind", "loose", "names", "odd", "opaque", "refs", "stars", "types", "uses")
+    __slots__ = ("keywords", "kind", "loose", "names", "odd", "opaque", "refs", "spellings", "stars", "types", "uses")
 
-    def __init__(self) -> None:
+    def __init__(self, spellings: Spellings) -> None:
+        self.spellings = spellings
         self.kind = ""
         self.uses: list[Use] = []
         self.refs: list[Ref] = []
@@ -163,6 +184,7 @@ class _Frame:
         "cte",
         "cte_columns",
         "ctes",
+        "ctes_before",
         "expect",
         "first",
         "group",
@@ -171,6 +193,7 @@ class _Frame:
         "kind",
         "lateral",
         "lhs",
+        "next_cte",
         "role",
         "star_join",
         "star_table",
@@ -205,11 +228,14 @@ class _Frame:
         #: The query of an INSERT itself, apart from those that it inserts from.
         self.insert: Group | None = None
         self.body: list[Group] = []
-        #: The name of the common table expression whose body this is, or comes next.
+        #: The name of the common table expression whose body this is; and of the one whose body comes next.
         self.cte = ""
+        self.next_cte = ""
         #: Common table expressions that are complete, with the columns that they have for certain.
         self.ctes: dict[str, set[str]] = {}
         self.cte_columns: set[str] | None = None
+        #: Those before an INSERT, in sight where those of what it inserts from are not.
+        self.ctes_before: dict[str, set[str]] = {}
         #: A query after UNION and the like, whose output names count for nothing.
         self.combined = False
         #: Open CASE expressions.
@@ -263,14 +289,22 @@ def _without_braces(tokens: Sequence[str]) -> list[str]:
     return kept
 
 
-def read(tokens: Sequence[str], vendor: str, known: Mapping[str, Collection[str]] = MappingProxyType({})) -> Structure:
-    """Read one statement. `known` are columns that tables certainly have, all names folded."""
-    return _Reader(tokens, vendor, known).read()
+def read(
+    tokens: Sequence[str],
+    vendor: str,
+    spellings: Spellings,
+    known: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Structure:
+    """Read one statement of a text. `known` are columns that tables certainly have, all names folded."""
+    return _Reader(tokens, vendor, spellings, known).read()
 
 
 class _Reader:
-    def __init__(self, tokens: Sequence[str], vendor: str, known: Mapping[str, Collection[str]]) -> None:
+    def __init__(
+        self, tokens: Sequence[str], vendor: str, spellings: Spellings, known: Mapping[str, Collection[str]]
+    ) -> None:
         self.known = known
+        self.spellings = spellings
         if vendor not in ("postgresql", "sqlite") and "{" in tokens:
             tokens = _without_braces(tokens)
         self.size = len(tokens)
@@ -279,8 +313,9 @@ class _Reader:
         self.strings = vendor == "sqlite"
         #: One table is changed by a statement, and SET names its columns alone.
         self.single_target = vendor in ("postgresql", "sqlite")
+        self.postgresql = vendor == "postgresql"
         self.reserved = keywords.reserved(vendor)
-        self.out = Structure()
+        self.out = Structure(spellings)
         self.closing: dict[int, int] = {}
         self.opening: dict[int, int] = {}
         self.stack: list[_Frame] = []
@@ -312,6 +347,9 @@ class _Reader:
             self._create(first)
         elif word in keywords.WHOLE:
             self._whole(first)
+        elif word == "begin" and not self.single_target and self.tokens[first + 1] not in ("", "work"):
+            # A block of statements.
+            out.odd = out.opaque = True
         elif word in keywords.HARMLESS or (word == "set" and self.single_target):
             # In MySQL, SET may hold a statement in a variable, to be prepared.
             pass
@@ -372,7 +410,7 @@ class _Reader:
                 return after
         while self.tokens[index] in keywords.EXPLAIN_OPTIONS or self.tokens[index] == "=":
             index += 1
-        return index if self.tokens[index] in keywords.STARTERS or self.tokens[index] == "(" else 0
+        return index if self.tokens[index] in keywords.EXPLAINED else 0
 
     def _walk_after(self, start: int, keyword: str) -> None:
         for index in range(start, self.size):
@@ -603,9 +641,11 @@ class _Reader:
 
     def _open(self, frame: _Frame, index: int) -> int:
         inner = self.tokens[index + 1]
-        query = inner in keywords.QUERIES or (inner in keywords.CHANGES and self.tokens[index + 2] != "(")
+        query = (inner in keywords.QUERIES and (inner != "with" or self._names(index + 2))) or (
+            inner in keywords.CHANGES and self.tokens[index + 2] != "("
+        )
         group = frame.group
-        child = _Frame(_QUERY, Group(group)) if query else _Frame(_LIST, group)
+        child = _Frame(_QUERY, Group(group, joining=self._in_from())) if query else _Frame(_LIST, group)
         if frame.kind != _LIST:
             if frame.clause == "set" and frame.lhs:
                 for at in range(index + 1, self.closing[index]):
@@ -614,8 +654,8 @@ class _Reader:
                 return self.closing[index] + 1
             if frame.clause == "with":
                 # A common table expression sees nothing of the query that it stands before.
-                child = _Frame(_QUERY, Group(group.parent))
-                child.cte = frame.cte
+                child = _Frame(_QUERY, Group(group.parent, joining=group.joining))
+                child.cte = frame.next_cte
             elif frame.expect:
                 frame.expect = False
                 if not query:
@@ -626,17 +666,20 @@ class _Reader:
                     child.role = frame.role
                     child.target = frame.target
                     child.after = Bound.JOINED
-                    child.star_join = frame.star_join or (self.strings and bool(group.tables))
+                    right = bool(group.tables) or self.tokens[index - 1] in ("join", ",")
+                    child.star_join = frame.star_join or (self.strings and right)
                     child.uses = len(self.out.uses)
                 else:
                     # Without LATERAL a subquery in FROM sees nothing of its neighbours.
                     if not frame.lateral:
                         child.group.parent = group.parent
+                        child.group.joining = group.joining
                     child.after = Bound.DERIVED
                 frame.lateral = False
             elif frame.clause == "target" and query:
                 # What an INSERT inserts from does not see the table that it inserts into.
                 child.group.parent = group.parent
+                child.group.joining = group.joining
                 frame.body.append(child.group)
                 frame.clause = "source"
         self.stack.append(child)
@@ -675,23 +718,43 @@ class _Reader:
             index += 2
         explicit = self.tokens[index] == "as"
         at = index + 1 if explicit else index
-        if self._names(at) and (explicit or self.tokens[at] not in keywords.NO_ALIAS):
+        if self._names(at) and (explicit or self.tokens[at] not in keywords.NO_ALIAS or self._is_alias(at)):
             group.bind(_name_in(self.tokens[at]), stands_for)
             index = at + 1
         else:
             if name:
                 group.bind(name, stands_for)
+            if self._names(at) and self.tokens[at] not in self.reserved:
+                # It may be an alias after all.
+                group.bind(self.tokens[at], stands_for)
             if explicit and self.tokens[at] == "(":
                 index = at
         if self.tokens[index] == "(":
             if stands_for is not Bound.DERIVED:
                 group.renamed = True
-            elif outputs is not None:
-                group.provided |= self._listed(index)
+            else:
+                if outputs is not None:
+                    group.provided |= self._listed(index)
+                # A function's columns with their types.
+                for each in range(index + 2, self.closing[index]):
+                    if self._names(each) and self._names(each - 1):
+                        self.out.types.add(_name_in(self.tokens[each]))
             return self.closing[index] + 1
         if outputs is not None:
             group.provided.update(outputs)
         return index
+
+    def _is_alias(self, at: int) -> bool:
+        """Whether a word that is mostly none is an alias, because a list of columns follows."""
+        word = self.tokens[at]
+        return self.tokens[at + 1] == "(" and self.postgresql and word != "set" and word not in self.reserved
+
+    def _in_from(self) -> bool:
+        """Whether the reading stands in FROM of the innermost query, its conditions included."""
+        for frame in reversed(self.stack):
+            if frame.kind != _LIST:
+                return frame.clause in ("from", "on")
+        return False
 
     def _name(self, frame: _Frame, start: int) -> int:
         out = self.out
@@ -709,7 +772,7 @@ class _Reader:
                         and self.tokens[index] != "as"
                     ):
                         return index
-                    frame.cte = parts[-1]
+                    frame.next_cte = parts[-1]
                     frame.cte_columns = None
                     if self.tokens[index] == "(":
                         frame.cte_columns = self._listed(index)
@@ -755,6 +818,7 @@ class _Reader:
         if frame.kind != _LIST and frame.clause == "from":
             out.loose.add(parts[-1])
         ref = Ref(parts[-2] if len(parts) > 1 else None, parts[-1], group, Access.READ)
+        ref.joining = self._in_from()
         out.refs.append(ref)
         if len(parts) == 1:
             if frame.kind == _QUERY and frame.clause == "order":
@@ -872,7 +936,7 @@ class _Reader:
             return index + 1
         if role is Role.SOURCE and len(parts) == 1:
             for each in reversed(self.stack):
-                if name in each.ctes:
+                if name in each.ctes and self.spellings.is_one_table(name):
                     return self._alias(frame, index, Bound.DERIVED, name, each.ctes[name])
         use = Use(name, group, role)
         out.uses.append(use)
@@ -887,6 +951,7 @@ class _Reader:
     def _insert_target(self, frame: _Frame, use: Use, index: int) -> int:
         group = frame.insert = frame.group
         frame.clause = "target"
+        frame.ctes_before = dict(frame.ctes)
         group.bind("excluded", use.table)
         group.bind(use.table, use.table)
         if self.tokens[index] == "as" and self._names(index + 1):
@@ -981,7 +1046,9 @@ class _Reader:
             if frame.statement == "select":
                 return -1
             frame.clause = "returning"
-            frame.group = frame.insert or frame.group
+            if frame.insert is not None:
+                frame.group = frame.insert
+                frame.ctes = frame.ctes_before
         elif word == "into":
             if not frame.expect:
                 frame.expect = self._names(index + 1) and clause == "select"
@@ -1069,6 +1136,7 @@ class _Reader:
             frame.clause = "conflict"
             frame.expect = False
             frame.group = frame.insert
+            frame.ctes = frame.ctes_before
             if following == "duplicate":
                 # MySQL lets it name the columns of the query that is inserted from.
                 frame.insert.beside = frame.body

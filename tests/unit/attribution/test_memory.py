@@ -37,6 +37,13 @@ def test_a_text_seen_before_gets_the_same_answer_without_being_read_again() -> N
     assert attributor.touches("SELECT status FROM book") is first
 
 
+def test_a_word_right_behind_a_number_is_not_taken_for_a_part_of_it() -> None:
+    attributor = Attributor(WatchList(1, (Watched("book", "", ()),)), "postgresql")
+
+    assert attributor.touches("SELECT 1 book") == ()
+    assert attributor.touches("SELECT 1.FROM book") != ()
+
+
 def test_entries_are_bounded() -> None:
     attributor = Attributor(WATCH, "sqlite", max_entries=100)
     for number in range(2_000):
