@@ -307,11 +307,11 @@ def _without_those_there(
     """
     left = []
     found = []
-    state = before.clone()
+    state = before
     for migration in migrations:
         there, _ = executor.detect_soft_applied(None, migration)
         if there:
-            state = migration.mutate_state(state, preserve=False)
+            state = phases_plan.state_after(migration, state)
             found.append(_key(migration))
         else:
             left.append(migration)
@@ -587,10 +587,10 @@ def _backwards_refusals(executor: MigrationExecutor, plan: Plan, ledger: Ledger,
     for migration, _ in full:
         if _key(migration) in unapplying:
             before = state
-            state = migration.mutate_state(state, preserve=True)
+            state = phases_plan.state_after(migration, state)
             states[_key(migration)] = (before, state)
         elif _key(migration) in applied:
-            state = migration.mutate_state(state, preserve=False)
+            state = phases_plan.state_after(migration, state)
     refusals = _given_back_too_early(unapplying, ledger, fleet)
     for judgement in phases_plan.judge_backwards(
         [phases_plan.unfolded(migration) for migration, _ in plan],

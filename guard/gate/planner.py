@@ -44,6 +44,7 @@ from guard.ledger import protocol, rows
 from guard.ledger.store import Ledger
 from guard.ledger.tables import Conflict
 from guard.phases import defaults, naming, rules
+from guard.phases import plan as phases_plan
 from guard.phases.plan import MigrationJudgement
 from guard.phases.words import Disposition, Judgement, Phase, Target
 from guard.schema import catalog
@@ -297,10 +298,10 @@ class Planner:
         self, judged: Sequence[MigrationJudgement]
     ) -> Iterator[tuple[MigrationJudgement, Migration, ProjectState]]:
         """Each migration with the state after it."""
-        state = self.before.clone()
+        state = self.before
         for judgement in judged:
             migration = self.migrations[judgement.app, judgement.name]
-            state = migration.mutate_state(state, preserve=False)
+            state = phases_plan.state_after(migration, state)
             yield judgement, migration, state
 
     def _really_made(
@@ -397,9 +398,9 @@ class Planner:
     @cached_property
     def _tables_of_apps(self) -> dict[str, set[str]]:
         """The tables of each app's models, before the plan and after it."""
-        after = self.before.clone()
+        after = self.before
         for migration in self.migrations.values():
-            after = migration.mutate_state(after, preserve=False)
+            after = phases_plan.state_after(migration, after)
         found: dict[str, set[str]] = {}
         for state in (self.before, after):
             for key in state.models:

@@ -905,6 +905,18 @@ def states_before(migration: Migration, state: ProjectState) -> Iterator[Project
         yield walk.step(migration.app_label, operation)[0]
 
 
+def state_after(migration: Migration, state: ProjectState) -> ProjectState:
+    """The state after the migration. `state` is left as it is, and where it is rendered, nothing is rendered anew.
+
+    `Migration.mutate_state` changes a rendered state's models at each operation, which for a long plan takes as long as
+    applying it; and fields that states share, even where it is told to preserve them.
+    """
+    walk = _Walk(state, {})
+    for operation in migration.operations:
+        walk.step(migration.app_label, operation)
+    return walk.end
+
+
 def judge_backwards(
     migrations: Sequence[Migration],
     states: Mapping[naming.Key, tuple[ProjectState, ProjectState]],

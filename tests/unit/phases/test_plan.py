@@ -4,6 +4,7 @@ import pytest
 from django.db import connection, models
 from django.db import migrations as m
 from django.db.backends.base.features import BaseDatabaseFeatures as DatabaseFeatures
+from django.db.migrations.state import ModelState
 
 from guard import conf
 from guard.phases import mark, plan
@@ -590,3 +591,24 @@ def test_unapplying_raw_sql_is_judged_by_its_reverse():
 
     assert phases(judged.operations) == [(C, HOLD), (N, RUN)]
     assert texts(judged.takes) == ["t"]
+
+
+# The states of a plan
+
+
+def test_state_after_a_migration_renders_nothing_anew_and_leaves_the_rendered_state_as_it_is(monkeypatch):
+    before = state(
+        model("Item", ("code", char(unique=True))), model("Line", ("item", fk("shop.item", to_field="code")))
+    )
+    rendered = before.apps
+    monkeypatch.setattr(ModelState, "render", lambda *_: pytest.fail("a model is rendered"))
+
+    after = plan.state_after(
+        migration("0002", m.RenameField("item", "code", "sku"), m.AlterField("item", "sku", char())), before
+    )
+
+    assert set(after.models["shop", "item"].fields) == {"id", "sku"}
+    assert after.models["shop", "line"].fields["item"].remote_field.field_name == "sku"
+    assert set(before.models["shop", "item"].fields) == {"id", "code"}
+    assert before.models["shop", "line"].fields["item"].remote_field.field_name == "code"
+    assert before.apps is rendered
