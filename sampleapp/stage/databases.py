@@ -7,7 +7,7 @@ import sqlite3
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,36 @@ class Database:
                 # The server has waited for five seconds: a session's process may take longer to end.
                 if attempt == 9:
                     raise
+
+    def copy(self, directory: Path) -> Database:
+        """Another database with all tables and rows that are in this one, which nobody may be connected to."""
+        name = f"guard_{uuid.uuid4().hex[:12]}"
+        if self.vendor == "sqlite":
+            made = replace(self, name=str(directory / f"{name}.sqlite3"))
+            with closing(sqlite3.connect(self.name)) as source, closing(sqlite3.connect(made.name)) as copy:
+                source.backup(copy)
+            return made
+        made = replace(self, name=name)
+        if self.vendor == "postgres":
+            self.copy_to(name)
+            return made
+        self._on_server(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        with closing(self._connect(name)) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute("SET foreign_key_checks = 0, unique_checks = 0")
+            for (table,) in self.query("SHOW TABLES"):
+                ((_, definition),) = self.query(f"SHOW CREATE TABLE `{table}`")
+                cursor.execute(definition)
+                columns = ", ".join(
+                    f"`{column}`"
+                    for (column,) in self.query(
+                        "SELECT column_name FROM information_schema.columns WHERE table_schema = database() "
+                        "AND table_name = ? AND is_generated = 'NEVER'",
+                        [table],
+                    )
+                )
+                cursor.execute(f"INSERT INTO `{table}` ({columns}) SELECT {columns} FROM {self.name}.`{table}`")
+            connection.commit()
+        return made
 
     def drop(self) -> None:
         """Remove it, whoever is still connected."""

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.histories.history import configure
 from tests.histories.projects import PROJECTS
-from tests.histories.upgrade import configure
 from tests.integration.lint.project import NOWHERE
 
 _BACKENDS = {"sqlite": "sqlite", "postgres": "postgresql", "mariadb": "mysql"}

@@ -13,9 +13,14 @@ _BASE = ("django.contrib.auth", "django.contrib.contenttypes")
 class Project:
     """Installed apps, what has to be installed for them, and the settings that they demand."""
 
-    apps: tuple[str, ...]
+    apps: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    #: Of a whole product: the module with its own settings, and the variables that this reads.
+    base: str = ""
+    #: Tables with rows that are others in each run: what was encrypted, and logs of what was written in which order.
+    fleeting: frozenset[str] = frozenset()
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 PROJECTS = {
@@ -130,7 +135,10 @@ PROJECTS = {
             "EXPLORER_CONNECTIONS": {"default": "default"},
             "CONSTANCE_BACKEND": "constance.backends.database.DatabaseBackend",
             "CONSTANCE_CONFIG": {},
+            # It logs what it cannot look up in a database that is older than its own code.
+            "LOGGING_CONFIG": None,
         },
+        fleeting=frozenset({"easyaudit_crudevent", "explorer_databaseconnection"}),
     ),
     "cms": Project(
         (
