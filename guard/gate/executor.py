@@ -404,7 +404,8 @@ def _apply_migration(
         # Unfolded, it reaches the database by operations that can be watched.
         stand_in = session.stand_ins.get(key) or phases_plan.unfolded(migration)
         _record(session, stand_in)
-        told, progress = _Out(executor).line, patience.Progress()
+        told = _Out(executor).line
+        progress = patience.Progress(commits=executor.connection.vendor == "mysql" or not migration.atomic)
         patience.make_patient(stand_in.operations, session.config, session.report, told, progress=progress)
         patient: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if held is not None or key in session.stand_ins:

@@ -37,12 +37,17 @@ _within: ContextVar[bool] = ContextVar("guard_patience_within", default=False)
 class Progress:
     """How far one migration has come."""
 
-    #: Whether something stays of it that a second run would meet: it is not given up before it has to be.
+    #: Whether each change stays, whatever becomes of those behind it.
+    commits: bool
+    #: Whether something stays of it that a second run would meet.
     changed: bool = False
 
     def patience(self, connection: BaseDatabaseWrapper, config: conf.Config) -> float:
-        """Seconds to go on trying: once something stays, as long as the server itself would have waited."""
-        if not self.changed:
+        """Seconds to go on trying: on MariaDB and MySQL, once something stays, as long as the server would have waited.
+
+        There every migration is one whose changes stay. Elsewhere its author has asked for it.
+        """
+        if not self.changed or connection.vendor != "mysql":
             return config.lock_patience
         with connection.cursor() as cursor:
             cursor.execute("SELECT @@SESSION.lock_wait_timeout")
@@ -128,7 +133,7 @@ class _Patient:
 def _gave_up(tables: list[str], holders: tuple[locks.Holder, ...], patience: float, progress: Progress) -> str:
     who = "".join(f" It is held by {holder}." for holder in holders)
     left = (
-        "The migration is not recorded, and what it did before that stays, because this database commits each change: "
+        "The migration is not recorded, and what it did before that stays, because it was committed as it went: "
         "look at it before you run the command again."
         if progress.changed
         else "The migration is not applied: run the command again."
@@ -182,11 +187,11 @@ class _PatientStatements:
         # What guard's own operation has done, it goes on with in a second run.
         if _within.get():
             return execute(sql, params, many, context)
-        text, connection = str(sql), context["connection"]
+        text = str(sql)
         run = self._patiently if _CHANGES.match(text) else _as_ever
         result = run(execute, sql, params, many, context)
         # A change of the schema commits what is before it, too.
-        if connection.vendor == "mysql" and recording.changes(text):
+        if self._progress.commits and recording.changes(text):
             self._progress.changed = True
         return result
 

@@ -184,6 +184,7 @@ def test_what_runs_whole_lets_others_through_while_it_waits_and_runs_nothing_aga
         done = shop.migrate(stricter, code=1)
     assert "The lock of shop_product was not to be had in 0.5 seconds" in done.err
     assert re.search(rf"It is held by {_holder(shop)}", done.err), done.err
+    assert ("The migration is not applied: run" if atomic else "what it did before that stays") in done.err, done.err
     assert shop.recorded() == {"0001_initial"}
     assert shop.query("SELECT count(*) FROM shop_supplier WHERE name = 'once'") == [(0 if atomic else 1,)]
     with shop.ledger() as ledger:
