@@ -27,7 +27,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from guard import conf
-from guard.gate import contract, evidence, messages, patience, preview, recording
+from guard.gate import contract, evidence, interrupted, messages, patience, preview, recording
 from guard.gate.planner import Held, Key, Planner, Session, with_operations
 from guard.ledger import connecting, protocol, rows
 from guard.ledger.store import Ledger
@@ -260,19 +260,24 @@ def _forwards(
     there: list[Key] = []
     if fake_initial:
         before, migrations, there = _without_those_there(executor, before, migrations)
-    judged = phases_plan.judge_plan(
-        migrations,
-        before,
+    judge = partial(
+        phases_plan.judge_plan,
         connection=executor.connection,
         # STRATEGY = "hold" is the planner's: it must know which removals could have been split.
         strategy=conf.Strategy.SPLIT,
         alias=executor.connection.alias,
         declared=session.config.phases,
     )
+    judged = judge(migrations, before)
     _settle(session)
     _note_replacements(executor, session)
     if executor.connection.get_autocommit():
         _fill(session, out)
+    unfinished = interrupted.find(session.ledger, executor)
+    if unfinished is not None and not fake_initial:
+        rest = interrupted.judge_on(unfinished, executor, migrations, session.ledger, session.config, judge)
+        judged = (*rest, *judged[len(rest) :])
+        session.resumed = frozenset(unfinished.done) if rest else frozenset()
     planner = Planner(executor, session, migrations, before, there)
     if _mode(session) is conf.Mode.OBSERVE:
         planner.reclaim_only(judged)
@@ -288,6 +293,8 @@ def _forwards(
     # What a plan that was interrupted has left.
     session.copies.settle()
     plan[:] = [item for item in plan if _key(item[0]) not in held]
+    running = [_key(migration) for migration, _ in plan]
+    interrupted.note(session.ledger, session.me, executor, running, unfinished, session.resumed)
     result = _run_with(session, executor, run)
     # Beside what came before them in this plan, they had nothing to wait for.
     _withdraw_applied(session.ledger)

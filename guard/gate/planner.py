@@ -81,6 +81,8 @@ class Session:
     copies: Copies | None = None
     #: Of these, those that run because the fleet is stopped.
     unsafe: set[Key] = field(default_factory=set)
+    #: Migrations of the interrupted plan that this one goes on with, which it has applied.
+    resumed: frozenset[Key] = frozenset()
     #: Ids and versions of steps whose first fill has failed: tried, and said, once.
     unfillable: set[tuple[int, int]] = field(default_factory=set)
 
@@ -547,9 +549,9 @@ class Planner:
     def _chained(self, judgement: MigrationJudgement, migration: Migration, after: ProjectState) -> list[str]:
         """One chain per column: an operation on a column with a pending step is composed with it, or waits."""
         reasons = []
-        # What the migration itself has left pending, in an attempt that was interrupted, it goes on with.
-        key = (judgement.app, judgement.name)
-        own = {step.id for step in self.steps if key in protocol.names(step)}
+        # What the plan's migrations have left pending in an attempt that was interrupted, it goes on with.
+        ours = {*self.migrations, *self.session.resumed}
+        own = {step.id for step in self.steps if ours.intersection(protocol.names(step))}
         for operation, judged in zip(migration.operations, judgement.operations, strict=True):
             reasons += [
                 messages.meets_seal(judged, step)
@@ -801,11 +803,13 @@ class Planner:
                 own = (*judged.names[:1], *([altered] if altered else []))
                 self._keeping |= {(target.table, target.column) for target in own}
             if split or self._keeps([*judged.names, *([altered] if altered else [])]):
+                self._keeping |= {(target.table, target.column) for target in judged.makes}
                 stepped = SteppedAlterField.standing_in_for(operation, author)
                 stepped.splits = split
                 return stepped
             return operation
-        if type(operation) is RenameField and self._keeps((*judged.takes, *judged.names)):
+        # By its new name, too: where DDL commits by itself, an attempt that was interrupted may have given it that.
+        if type(operation) is RenameField and self._keeps((*judged.takes, *judged.names, *judged.makes)):
             self._keeping |= {(target.table, target.column) for target in judged.makes}
             return SteppedRenameField.standing_in_for(operation, author)
         if type(operation) in MAKING and self._returns(judged):

@@ -1,4 +1,4 @@
-"""What operators have said of the gate: blockers waived, everything frozen, instances forgotten."""
+"""What operators have said of the gate: blockers waived, everything frozen, instances forgotten; and the log."""
 
 from __future__ import annotations
 
@@ -137,6 +137,26 @@ def set_environment(ledger: Ledger, label: str) -> None:
     ledger.update("gate", {"environment": label}, "id = 1", [])
 
 
+#: What a plan runs together. No deed, and so not shown with them.
+_PLAN = "plan"
+
+
+def note_plan(ledger: Ledger, migrations: Sequence[tuple[str, str]], *, actor: str, release: str) -> None:
+    """Keep which migrations a plan is about to run."""
+    ledger.record(_PLAN, "", actor=actor, release=release, details={"migrations": [list(key) for key in migrations]})
+
+
+def last_plan(ledger: Ledger) -> tuple[float, tuple[tuple[str, str], ...]] | None:
+    """When the last plan of the project began, and which migrations it was about to run; None where none was kept."""
+    found = ledger.select(
+        "event", ("at", "details"), f"action = %s AND {_OURS} ORDER BY id DESC LIMIT 1", [_PLAN, *_ours(ledger)]
+    )
+    if not found:
+        return None
+    at, details = found[0]
+    return float(at), tuple((app, name) for app, name in json.loads(details)["migrations"])
+
+
 def record_since(ledger: Ledger, since: float) -> list[tuple[float, str, str, str, str, dict[str, object]]]:
     """The ledger's log from a moment on: (at, action, target, actor, release, details), oldest first."""
     return [
@@ -144,7 +164,7 @@ def record_since(ledger: Ledger, since: float) -> list[tuple[float, str, str, st
         for at, action, target, actor, release, details in ledger.select(
             "event",
             ("at", "action", "target", "actor", "release_label", "details"),
-            f"at >= %s AND {_OURS} ORDER BY at, id",
-            [since, *_ours(ledger)],
+            f"at >= %s AND action <> %s AND {_OURS} ORDER BY at, id",
+            [since, _PLAN, *_ours(ledger)],
         )
     ]

@@ -624,7 +624,8 @@ class _Walk:
         """
         key = (spot.app_label, operation.model_name_lower)
         before = naming.get_field(spot.before, key, operation.name)
-        target = judgement.names[0] if judgement.names else None
+        # What gets another column is taken by the name that it has.
+        target = next(iter((*judgement.takes, *judgement.names)), None)
         if type(operation) is not ops.AlterField:
             return False
         if target in self._nullable:

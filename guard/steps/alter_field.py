@@ -147,8 +147,14 @@ def alter(
     ledger = Ledger(connection)
     ddl = ddl_for(connection, schema_editor.execute)
     table = before._meta.db_table
-    found = ddl.facts(table, old.column)
     pending = slating.keeping(ledger, table, old.column)
+    found = ddl.facts(table, old.column)
+    if found is None and old.column != new.column and (found := ddl.facts(table, new.column)) is not None:
+        # Where DDL commits by itself, an attempt that was interrupted has given it its new name.
+        if not (pending := pending or slating.keeping(ledger, table, new.column)):
+            return
+        old = copy.copy(old)
+        old.column = new.column
     nullable = next((s for s in pending if s.kind is rows.StepKind.NULLABLE), None)
     default = next((s for s in pending if s.kind is rows.StepKind.DEFAULT), None)
     if found is None or not (pending or tidy):
@@ -204,17 +210,20 @@ def _note(
         if current is not None and all(step.id != other.id for other in kept):
             ledger.save(current, protocol.withdraw(current, ledger.now()))
     for step in kept:
-        current = ledger.step(step.id)
+        current = earlier = ledger.step(step.id)
         assert current is not None
+        assert earlier is not None
         here = (model._meta.db_table, field.column)
         if (current.table, current.column) != here:
             # Another name is another piece of work.
-            ledger.save(current, protocol.withdraw(current, ledger.now()))
             current = slating.slate(
                 ledger, replace(current, id=0, table=here[0], column=here[1], field=field.name, model=model._meta.label)
             )
         payload = {**current.payload, "left": left.to_json()}
         ledger.save(current, replace(current, version=current.version + 1, payload=payload))
+        if earlier.id != current.id:
+            # Last: until then an attempt that was interrupted finds by it that the column keeps something.
+            ledger.save(earlier, protocol.withdraw(earlier, ledger.now()))
 
 
 def _kept(source: _Field, new: _Field, connection: Any, present: str | None, *, same_type: bool) -> object | None:

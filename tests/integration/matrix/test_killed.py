@@ -133,6 +133,15 @@ CASES = {
         rows=lambda made: made.create("Item", title="null", y=1, x=made.create("Parent", label="p")),
         fills=True,
     ),
+    "added, then renamed": Case(
+        [PARENT, item()],
+        [
+            [m.AddField("item", "a", char(default="a")), m.AddField("item", "n", char(null=True))],
+            [m.RenameField("item", "a", "b"), m.AlterField("item", "n", char(default="n"))],
+            [m.RenameField("item", "b", "c"), m.RenameField("item", "n", "o")],
+            [m.AddField("item", "z", models.IntegerField(default=1)), m.RemoveField("item", "o")],
+        ],
+    ),
     "required": test_alter.CASES["with a default, NULLs there"],
     "foreign keys": test_remove.CASES["foreign keys"],
     "in much with others": test_remove.CASES["in much with others"],
@@ -143,16 +152,48 @@ CASES = {
 ALONE = CASES["in much with others"]
 
 #: The others where breadth is wide.
-FEW = ("what covers them goes with them", "without a transaction")
+FEW = ("what covers them goes with them", "without a transaction", "added, then renamed")
 if not wide():
     CASES = {name: CASES[name] for name in FEW}
+
+
+#: On MariaDB, where DDL commits by itself, Django does again what it has done, and fails, with guard and without.
+RENAMING = ("added, then renamed",)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_upgrade_goes_on_wherever_it_is_killed(alias: str, name: str) -> None:
     deploy = Dying(alias, CASES[name])
+    if name in RENAMING and deploy.vendor == "mysql":
+        return
     deploy.run()
     assert deploy.killed > 20
+
+
+def test_a_new_field_is_renamed_wherever_that_is_killed(alias: str) -> None:
+    case = Case(
+        [PARENT, item()],
+        [[m.AddField("item", "a", char(default="a"))], [m.RenameField("item", "a", "b")]],
+    )
+    deploy = Dying(alias, case)
+    try:
+        _, _, after, _ = Deploy.plain(deploy)
+        deploy.killed = 0
+        deploy.seed()
+        serving = deploy.arrive(1, "old")
+        deploy.migrate(3)
+        assert deploy.killed > 4
+        assert {name: state for name, state in deploy.states().items() if state != "withdrawn"} == {
+            f"{deploy.app}_item.b": "waiting"
+        }
+        deploy._more_rows()
+        deploy.arrive(3, "new")
+        deploy.leave(serving)
+        Deploy._take(deploy, KEEP_FOR=0)
+        assert deploy.waiting() == []
+        assert not (different := _differences(deploy.schema(), after)), different
+    finally:
+        deploy.drop()
 
 
 def many():
