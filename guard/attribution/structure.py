@@ -177,6 +177,7 @@ class _Frame:
 
     __slots__ = (
         "after",
+        "assigned",
         "body",
         "cases",
         "clause",
@@ -214,6 +215,8 @@ class _Frame:
         self.role = Role.SOURCE
         self.lateral = False
         self.joined = False
+        #: An UPDATE's SET has begun.
+        self.assigned = False
         #: In SET: the next name is assigned to.
         self.lhs = False
         #: The next table is read whole: `TABLE t`.
@@ -1029,15 +1032,10 @@ class _Reader:
                 return -1
             frame.clause = word
         elif word == "set":
-            if frame.statement not in ("update", "insert", "merge") or clause in (
-                "set",
-                "select",
-                "values",
-                "returning",
-            ):
+            if not self._begins_assigning(frame, index):
                 return -1
             frame.clause = "set"
-            frame.lhs = True
+            frame.lhs = frame.assigned = True
         elif word in ("values", "value"):
             if clause != "target" and (word == "value" or clause not in ("start", "with", "merge insert")):
                 return -1
@@ -1125,6 +1123,14 @@ class _Reader:
         else:
             return -1
         return index + 1
+
+    def _begins_assigning(self, frame: _Frame, index: int) -> bool:
+        """Whether SET begins its clause there, for it may be a name, too."""
+        if frame.statement == "update":
+            return not frame.assigned and not frame.expect and frame.clause in ("from", "on")
+        if self.tokens[index - 1] == "update":
+            return frame.clause in ("conflict", "where", "then")
+        return frame.clause == "target"
 
     def _source(self, frame: _Frame) -> None:
         """Enter the query that an INSERT inserts from."""

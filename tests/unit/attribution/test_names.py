@@ -121,6 +121,19 @@ def test_a_name_behind_a_dot_may_begin_with_a_digit_on_mariadb() -> None:
     assert ask("SELECT .2 FROM book b", "mysql", column="2") == NOT
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO shelf (id) WITH set (id, x) AS (SELECT 1, status FROM book) SELECT id FROM set",
+        "INSERT INTO shelf (id) SELECT set FROM page WHERE set = '1' AND id IN (SELECT status FROM book)",
+        "UPDATE shelf SET id = 1 FROM page set, book WHERE set.id = status",
+        "UPDATE shelf SET id = 1 FROM set, book WHERE set.id = status",
+    ],
+)
+def test_set_may_be_a_name_on_postgresql(sql: str) -> None:
+    assert ask(sql) == "read"
+
+
 def test_a_column_may_have_the_name_of_a_word_that_begins_a_query() -> None:
     assert ask("SELECT count(with, status) FROM book", "sqlite") == "read"
 
