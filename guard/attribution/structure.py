@@ -666,6 +666,7 @@ class _Reader:
                     child.clause = "from"
                     child.statement = frame.statement
                     child.expect = True
+                    child.lateral = frame.lateral
                     child.role = frame.role
                     child.target = frame.target
                     child.after = Bound.JOINED

@@ -87,6 +87,12 @@ def test_a_column_that_a_later_source_has_is_not_in_sight_of_a_join_before_it(ve
     assert ask(sql, vendor) == "read"
 
 
+@pytest.mark.parametrize("query", ["(SELECT status)", "((SELECT status))", "(((SELECT 1) UNION (SELECT status)))"])
+def test_a_lateral_query_sees_its_neighbours_in_however_many_parentheses(query: str) -> None:
+    assert ask(f"SELECT 1 FROM book b JOIN LATERAL {query} x ON true") == "read"
+    assert ask("SELECT 1 FROM book b JOIN ((SELECT status FROM a)) x ON true") == NOT
+
+
 @pytest.mark.parametrize(
     "sources",
     [
