@@ -588,7 +588,8 @@ def _given_back_too_early(unapplying: set[Key], ledger: Ledger, fleet: evidence.
 def _backwards_refusals(executor: MigrationExecutor, plan: Plan, ledger: Ledger, fleet: evidence.Fleet) -> list[str]:
     """Unapplying an AddField or CreateModel takes away what newer code uses."""
     full = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
-    unapplying = {_key(migration) for migration, _ in plan}
+    migrations = {_key(migration): migration for migration, _ in plan}
+    unapplying = set(migrations)
     applied = set(executor.loader.applied_migrations)
     states: dict[Key, tuple[ProjectState, ProjectState]] = {}
     state = _project_state(executor, applied=False)
@@ -606,7 +607,12 @@ def _backwards_refusals(executor: MigrationExecutor, plan: Plan, ledger: Ledger,
         connection=executor.connection,
         declared=_config().phases,
     ):
+        replaced = migrations[judgement.app, judgement.name].replaces
+        names = [(judgement.app, judgement.name), *((app, name) for app, name in replaced)]
         for target in judgement.takes:
+            if slating.taken_over_by(ledger, target.table, target.column, names) is not None:
+                # Nothing is dropped: its removal has it again, and it stays for whoever uses it.
+                continue
             users = [
                 instance
                 for instance in fleet.instances

@@ -215,6 +215,22 @@ def test_unapplying_a_revert_leaves_the_columns_to_their_removal(
     assert _facts(shop)["rank"] == found["rank"]
 
 
+def test_unapplying_a_revert_with_the_removal_before_it_stops_nobody_who_uses_the_columns(
+    shop: Shop, first: Tree, second: Tree, trees: Trees
+) -> None:
+    third = _again(trees, second, **AGAIN)
+    found = _facts(shop)
+    shop.deploy(first, second)
+    shop.migrate(third, "shop")
+    shop.empty()
+    shop.arrive(first)
+
+    shop.migrate(third, "shop", "0001")
+
+    assert shop.query("SELECT code FROM shop_product ORDER BY id") == [("c1",), ("c2",)]
+    assert _facts(shop) == found
+
+
 def test_a_required_key_that_comes_back_waits_for_code_that_does_without(
     shop: Shop, first: Tree, second: Tree, trees: Trees
 ) -> None:

@@ -10,18 +10,18 @@ import random
 
 import pytest
 
-from tests.integration.matrix import walks
+from tests.integration.matrix import changes, walks
 
 MANY = int(os.environ.get("GUARD_TEST_WALKS", "1"))
 SEED = os.environ.get("GUARD_TEST_SEED", "1")
 
 
-@pytest.mark.parametrize("column", walks.COLUMNS)
+@pytest.mark.parametrize("column", changes.COLUMNS)
 def test_walks_end_where_django_ends_and_break_nobody_on_the_way(alias: str, column: str) -> None:
     chosen = random.Random(f"{SEED} {column} {walks.vendor_of(alias)}")
     diverged = []
     for number in range(MANY):
-        walk = walks.at_random(chosen, column, 2 + number % 2)
+        walk = changes.at_random(chosen, column, 2 + number % 2)
         for way in sorted(chosen.sample(walks.WAYS, 1 if MANY == 1 else 2)):
             try:
                 walks.Walk(alias, column, walk, way).go()

@@ -300,9 +300,7 @@ def _repeat(connection, model, but):
 
 
 def _delete_but(connection, model, kept):
-    for row in model.objects.using(connection.alias).order_by("pk"):
-        if row.pk not in kept:
-            row.delete(using=connection.alias)
+    model.objects.using(connection.alias).exclude(pk__in=list(kept)).delete()
 
 
 def _relate(connection, model, field):
