@@ -50,6 +50,8 @@ class Shape:
 
 
 _TEXT = frozenset({"CharField", "TextField", "SlugField", "FileField", "FilePathField"})
+#: Text of so many characters, but on PostgreSQL, which has a type for it.
+_ADDRESSES = {"IPAddressField": 15, "GenericIPAddressField": 39}
 
 
 def compare(old: Shape, new: Shape) -> Change:
@@ -160,6 +162,8 @@ def _shape(field: naming.Field, name: str, connection: BaseDatabaseWrapper) -> S
         if internal in _TEXT:
             longest = math.inf if connection.vendor == "sqlite" or internal == "TextField" else field.max_length
             return Shape("text", ((0, math.inf if longest is None else longest),))
+        if internal in _ADDRESSES and connection.vendor != "postgresql":
+            return Shape("text", ((0, math.inf if connection.vendor == "sqlite" else _ADDRESSES[internal]),))
         if internal == "DecimalField":
             if connection.vendor == "sqlite":
                 return Shape("decimal")

@@ -266,6 +266,35 @@ CASES["text and its length"] = history(
         )
     ],
 )
+CASES["text becomes an address"] = history(
+    [
+        model(
+            "Item",
+            ("title", char()),
+            ("a", char(max_length=15)),
+            ("b", char(max_length=15, unique=True)),
+            ("c", char()),
+        )
+    ],
+    [
+        model(
+            "Item",
+            ("title", char()),
+            ("a", models.GenericIPAddressField()),
+            ("b", models.GenericIPAddressField(unique=True)),
+            ("c", char()),
+        )
+    ],
+    [
+        model(
+            "Item",
+            ("title", char()),
+            ("a", char(max_length=90)),
+            ("b", models.GenericIPAddressField(unique=True, null=True)),
+        )
+    ],
+    but={"postgresql": "refused"},
+)
 CASES["narrower text"] = history(
     [model("Item", ("a", char(max_length=50)))],
     [model("Item", ("a", char(max_length=30)))],
@@ -1081,6 +1110,7 @@ FEW = (
     "added, altered, indexed and removed in one plan",
     "a callable of the project that gives a constant",
     "a text becomes rows of its own",
+    "text becomes an address",
     "a composite primary key",
     "long names",
     "indexes made beside writers",
