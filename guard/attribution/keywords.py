@@ -83,7 +83,7 @@ _RESERVED = {
     current_date current_time current_timestamp current_user default deferrable desc do end except false fetch for
     foreign freeze full grant ilike initially inner intersect isnull join lateral leading left like localtime
     localtimestamp natural notnull offset only outer overlaps placing primary references returning right session_user
-    similar some symmetric to trailing true unique user variadic verbose window with
+    similar some symmetric tablesample to trailing true unique user variadic verbose window with
 """),
     "sqlite": _RESERVED_EVERYWHERE
     | words("""

@@ -536,6 +536,8 @@ class _Reader:
         # A word with a dot behind it is a qualifier, where the database lets it be one.
         if self.tokens[index + 1] != "." or word in self.reserved:
             if frame.kind != _LIST:
+                if self._names_expression(frame, index):
+                    return self._name(frame, index)
                 if word in keywords.FLOW and (frame.kind == _QUERY or word in keywords.IN_JOINS):
                     after = self._flow(frame, word, index)
                     if after >= 0:
@@ -566,6 +568,14 @@ class _Reader:
                     self.out.refs.append(Ref(None, word, frame.group, Access.READ))
                 return index + 1
         return self._name(frame, index)
+
+    def _names_expression(self, frame: _Frame, index: int) -> bool:
+        """Whether a word names a common table expression there, whatever it means elsewhere."""
+        return (
+            frame.clause == "with"
+            and self.tokens[index - 1] in ("with", "recursive", ",")
+            and self.tokens[index + 1] in ("as", "(")
+        )
 
     def _follows_path(self, index: int) -> bool:
         return self.tokens[index - 1][:1] == "'" or self.tokens[index - 1] == PLACEHOLDER
@@ -645,7 +655,7 @@ class _Reader:
     def _open(self, frame: _Frame, index: int) -> int:
         inner = self.tokens[index + 1]
         query = (inner in keywords.QUERIES and (inner != "with" or self._names(index + 2))) or (
-            inner in keywords.CHANGES and self.tokens[index + 2] != "("
+            inner in keywords.CHANGES and frame.kind != _LIST and frame.clause in ("start", "with")
         )
         group = frame.group
         child = _Frame(_QUERY, Group(group, joining=self._in_from())) if query else _Frame(_LIST, group)

@@ -140,6 +140,22 @@ def test_set_may_be_a_name_on_postgresql(sql: str) -> None:
     assert ask(sql) == "read"
 
 
+@pytest.mark.parametrize("name", ["insert", "update", "delete", "merge", "set", "replace", "share", "values"])
+def test_a_common_table_expression_may_have_the_name_of_any_word_that_is_not_reserved(name: str) -> None:
+    assert ask(f"WITH {name} AS (SELECT 1 FROM book WHERE status = 'x') SELECT 1 FROM {name}") == "read"
+    assert (
+        ask(f"WITH a AS (SELECT 1), {name} (x) AS (SELECT 1) UPDATE page SET id = (SELECT MAX(status) FROM book)")
+        == "read"
+    )
+
+
+@pytest.mark.parametrize("alias", ["insert", "update", "delete", "merge"])
+def test_words_that_begin_a_change_may_be_names_on_postgresql(alias: str) -> None:
+    assert ask(f"SELECT CAST({alias} AS text) FROM book {alias}") == "read"
+    assert ask(f"SELECT id FROM book {alias} WHERE id IN ({alias}.status)") == "read"
+    assert ask(f"SELECT id FROM page {alias}, book WHERE id IN ({alias}.id, status)") == "read"
+
+
 def test_a_column_may_have_the_name_of_a_word_that_begins_a_query() -> None:
     assert ask("SELECT count(with, status) FROM book", "sqlite") == "read"
 

@@ -120,6 +120,8 @@ def test_reads_writes_and_stars_are_told_apart(vendor: str, sql: str, touch: str
         ("sqlite", "SELECT x FROM (book JOIN b)", NOT),
         ("sqlite", "UPDATE a SET x = 1 FROM b, book", "read*"),
         ("sqlite", "UPDATE a SET x = 1 FROM book WHERE a.x = book.id", NOT),
+        ("postgresql", "SELECT id FROM book TABLESAMPLE SYSTEM (1)", NOT),
+        ("postgresql", "SELECT id FROM book b TABLESAMPLE BERNOULLI (1) REPEATABLE (2) WHERE b.status = 1", "read"),
         ("postgresql", "SELECT id AT TIME ZONE status FROM book", "read"),
         ("postgresql", "SELECT id OPERATOR(pg_catalog.+) status FROM book", "read"),
         ("postgresql", "SELECT DISTINCT ON (id) status FROM book", "read"),
