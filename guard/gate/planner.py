@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.management.base import CommandError
 from django.db import IntegrityError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -43,7 +43,7 @@ from guard.gate.copies import Copies
 from guard.ledger import protocol, rows
 from guard.ledger.store import Ledger
 from guard.ledger.tables import Conflict
-from guard.phases import defaults, naming, rules
+from guard.phases import defaults, naming, rules, shapes
 from guard.phases import plan as phases_plan
 from guard.phases.plan import MigrationJudgement
 from guard.phases.words import Disposition, Judgement, Phase, Target
@@ -53,7 +53,7 @@ from guard.steps.add_field import KeepDefaultAddField, NamedAgainAddField, Recla
 from guard.steps.alter_field import SteppedAlterField, SteppedRenameField
 from guard.steps.companion import MAKING, Companion, MakeMissing
 from guard.steps.ddl import ddl_for
-from guard.steps.relaxing import NoDefault, static_default
+from guard.steps.relaxing import NO_DEFAULT, NoDefault, static_default
 from guard.steps.remove_field import SplitRemoveField
 from guard.steps.report import Report
 from guard.steps.standing_in import Author
@@ -664,7 +664,7 @@ class Planner:
                 and operation.field.remote_field is not None
                 and judged.disposition is Disposition.SPLIT
                 and judged.names
-                and not self._has_row(judged.names[0], static_default(operation.field))
+                and not self._has_row(judged.names[0], self._stored(judgement.app, operation))
             ):
                 operations[index] = dataclasses.replace(
                     judged,
@@ -679,9 +679,22 @@ class Planner:
             return judgement
         return dataclasses.replace(judgement, operations=tuple(operations), disposition=Disposition.REFUSE)
 
+    def _stored(self, app: str, operation: AddField) -> object:
+        """The default of a foreign key as the column that it refers to has it: a UUID may be text there."""
+        value = static_default(operation.field)
+        found = shapes.target_of(self.before, (app, operation.model_name_lower), operation.field)
+        while found is not None and naming.is_foreign_key(found[2]):
+            found = shapes.target_of(self.before, found[0], found[2])
+        if found is None or isinstance(value, NoDefault):
+            return value
+        try:
+            return naming.bound(found[2], found[1]).get_db_prep_save(value, self._connection)
+        except (TypeError, ValueError, ValidationError):
+            return NO_DEFAULT
+
     def _has_row(self, parent: Target, value: object) -> bool:
         ddl = ddl_for(self._connection, lambda sql, params: None)
-        if not isinstance(value, (int, str)) or ddl.facts(parent.table, parent.column) is None:
+        if isinstance(value, NoDefault) or ddl.facts(parent.table, parent.column) is None:
             return False
         return ddl.has_row(parent.table, parent.column, value)
 

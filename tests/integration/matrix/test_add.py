@@ -83,6 +83,27 @@ CASES = {
         # It is referred to by every row now.
         lost=("delete seeded Parent",),
     ),
+    "foreign keys to what is no number": Case(
+        [
+            model("Top", ("id", models.UUIDField(primary_key=True, default=uuid.uuid4)), ("code", char(unique=True))),
+            model("Card", ("top", models.OneToOneField("app.top", models.CASCADE, primary_key=True))),
+            item(),
+        ],
+        [
+            adding(
+                {
+                    "x": fk("app.top", default=uuid.UUID(int=5), related_name="+"),
+                    "y": fk("app.top", default=str(uuid.UUID(int=5)), related_name="+"),
+                    "z": fk("app.card", default=uuid.UUID(int=5), related_name="+"),
+                    "by_code": fk("app.top", default="it's", to_field="code", related_name="+"),
+                },
+                preserve=False,
+            )
+        ],
+        rows=lambda made: made.create("Card", top=made.create("Top", id=uuid.UUID(int=5), code="it's")),
+        # They are referred to by every row now.
+        lost=("delete seeded Top", "delete seeded Card"),
+    ),
     "foreign key to nothing": Case(
         [PARENT, item()],
         [adding({"x": fk(default=987654, related_name="+")}, preserve=False)],
