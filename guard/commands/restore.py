@@ -13,7 +13,7 @@ from guard.gate import contract, targets
 from guard.ledger import protocol, rows
 from guard.ledger.tables import Conflict
 
-HELP = "Bring back columns that were set aside: by name, or all of a migration."
+HELP = "Bring back what was set aside, or what old code's inserts need: by name, or all of a migration."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,18 +36,14 @@ def run(call: Call) -> None:
         known.update(s.target for s in gate.ledger.steps(rows.StepState.ASIDE))
         for target in stuck:
             for step in _meant(gate, target):
-                if step.state is not rows.StepState.ASIDE:
+                if not _can_be_restored(step):
                     stuck[target].append((alias, step))
                     continue
-                after = _bring_back(gate, step)
                 back.add(target)
-                restored.append({"database": alias, "target": after.target, "state": after.state.value})
-                if not call.json:
-                    where = f" in database {alias}" if several else ""
-                    call.say(
-                        f"{after.target} is back{where}, with its data. It waits again until no deployed "
-                        "instance uses it."
-                    )
+                for after, what in _bring_back(gate, step, f" in database {alias}" if several else ""):
+                    restored.append({"database": alias, "target": after.target, "state": rows.StepState.WAITING.value})
+                    if not call.json:
+                        call.say(what)
     if call.json:
         call.answer({"restored": restored})
     problems = [
@@ -65,19 +61,45 @@ def run(call: Call) -> None:
 
 
 def _meant(gate: contract.Contractor, target: str) -> list[rows.Step]:
-    """The steps that an operator names: one by its column, or all that a migration set aside."""
+    """The steps that an operator names: one by its column, or all that a migration took from old code."""
     step = targets.meant(gate.ledger.steps(), target)
     if step is not None and step.kind is not rows.StepKind.MIGRATION:
         return [step]
-    aside = gate.ledger.steps(rows.StepState.ASIDE)
-    return [s for s in aside if f"{s.app}.{s.migration}".casefold() == target.casefold()]
+    taken = gate.ledger.steps(rows.StepState.ASIDE, rows.StepState.DONE)
+    return [
+        s
+        for s in sorted(taken, key=lambda s: s.state is rows.StepState.DONE)
+        if f"{s.app}.{s.migration}".casefold() == target.casefold() and _can_be_restored(s)
+    ]
 
 
-def _bring_back(gate: contract.Contractor, step: rows.Step) -> rows.Step:
+def _can_be_restored(step: rows.Step) -> bool:
+    if step.kind in (rows.StepKind.DEFAULT, rows.StepKind.NULLABLE):
+        return step.state is rows.StepState.DONE
+    return step.state is rows.StepState.ASIDE
+
+
+def _bring_back(gate: contract.Contractor, step: rows.Step, where: str) -> list[tuple[rows.Step, str]]:
+    """Everything that is otherwise now, with what to say of it."""
+    gate.reopened.clear()
+    told: list[tuple[rows.Step, str]] = []
+    current = gate.ledger.step(step.id) or step
     try:
-        return gate.restore(step)
+        if step.kind in protocol.REMOVING:
+            after = gate.restore(step)
+            what = f"{after.target} is back{where}, with its data. It waits again until no deployed instance uses it."
+            told.append((after, what))
+        elif _can_be_restored(current):
+            # Else it has come back already, with what the same code uses.
+            gate.reopen(current)
     except (protocol.ProtocolError, Conflict) as error:
         raise CommandError(str(error), returncode=Exit.ERROR) from None
+    return told + [(again, _reopened(again, where)) for again in gate.reopened]
+
+
+def _reopened(step: rows.Step, where: str) -> str:
+    has = "has its database default" if step.kind is rows.StepKind.DEFAULT else "takes NULL"
+    return f"{step.target} {has} again{where}, until no instance without {step.app}.{step.migration} is deployed."
 
 
 def _cannot_restore(step: rows.Step) -> str:

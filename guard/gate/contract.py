@@ -8,7 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -146,6 +146,8 @@ class Contractor:
         self.me = me
         self._said: list[str] = []
         self._conditions: list[str] = []
+        #: What has been made to take old code's inserts again: steps that were done, and wait anew.
+        self.reopened: list[rows.Step] = []
         #: Hears how far a step's long work has come.
         self.progress: Callable[[rows.Step, fill.Progress], None] = lambda step, progress: None
         self.ddl: Ddl = ddl_for(connection, self._execute)
@@ -706,7 +708,7 @@ class Contractor:
                     # Where DDL commits by itself: it is back in its place, and the names of what is on it are not yet.
                     self._target(step).name_parts_back()
                 # First, so that where its lock is not to be had, all of it can be asked for again.
-                self._take_null_again(step)
+                self._make_room_again(step)
                 after = step if half else self._restore(step)
                 break
             except DatabaseError as error:
@@ -726,6 +728,28 @@ class Contractor:
         self._publish(after, rows.StepState.ASIDE, after.state)
         return after
 
+    def reopen(self, step: rows.Step) -> None:
+        """Let code from before the step insert again: NULL is allowed, or the kept default back, and the step waits.
+
+        Raises ProtocolError, Conflict, or DatabaseError where it cannot be had.
+        """
+        deadline = time.monotonic() + self.config.lock_patience
+        for pause in pauses():
+            self._said = []
+            try:
+                again = self._give_room(step)
+                break
+            except DatabaseError as error:
+                if not is_lock_timeout(error) or time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+                step = self.ledger.step(step.id) or step
+        if again is None:
+            raise protocol.ProtocolError(
+                f"{step.target} has been changed since: what it was like for code that lacks migration "
+                f"{step.app}.{step.migration} cannot be restored."
+            )
+
     def _restore(self, step: rows.Step) -> rows.Step:
         self._said = []
         if step.payload.get(protocol.RECLAIMED) and not self._target(step).exists():
@@ -742,35 +766,73 @@ class Contractor:
             self._target(current).bring_back()
             return self.ledger.save(current, after)
 
-    def _take_null_again(self, restored: rows.Step) -> None:
-        """Code that comes back with what is restored may write NULL where NOT NULL has followed: that waits again."""
+    def _make_room_again(self, restored: rows.Step) -> None:
+        """Code that comes back with what is restored inserts without what newer code requires: that waits again."""
         fleet = evidence.read_fleet(self.ledger)
         for step in self.ledger.steps(rows.StepState.DONE, rows.StepState.WAITING, rows.StepState.WITHDRAWN):
-            # Begun by a try for which the table's lock was not to be had, or that was ended halfway.
-            begun = bool(step.payload.get(REOPENING)) and self._wanted(step)
-            if step.kind is not rows.StepKind.NULLABLE or not self.ddl.facts(step.table, step.column):
+            if step.kind in protocol.REMOVING or step.kind is rows.StepKind.MIGRATION:
                 continue
+            begun = self._begun(step)
             if step.state is not rows.StepState.DONE and not begun:
                 continue
-            if not begun and not any(
+            if begun or any(
                 protocol.relies(fleet.footprints.get(instance.digest), step)
                 and protocol.relies(fleet.footprints.get(instance.digest), restored)
                 for instance in fleet.instances
                 if instance.last_live(fleet.now) >= step.slated_at
             ):
-                continue
-            with self._ddl_transaction(step.table):
-                # Before the change: where DDL commits by itself, it must be known who forbids NULL again.
-                marked = step if begun else self.ledger.save(step, slating.with_payload(step, **{REOPENING: True}))
-                again = marked if marked.state is rows.StepState.WAITING else slating.slate(self.ledger, marked)
-                self.ddl.allow_null(step.table, step.column)
-                left = ColumnFacts.from_json(step.payload["left"])
-                if step.payload.get("kept") and left.default is not None:
-                    self.ddl.set_default_expression(step.table, step.column, left.default)
-                now = self.ddl.facts(step.table, step.column)
-                assert now is not None
-                self.ledger.save(again, slating.with_payload(again, left=now.to_json(), **{REOPENING: False}))
-            self.note("reopen", step.target, migration=f"{step.app}.{step.migration}", sql=self._said)
+                self._give_room(step)
+
+    def _begun(self, step: rows.Step) -> bool:
+        """Whether NULL was being allowed again when the table's lock was not to be had, or the process ended."""
+        return bool(step.payload.get(REOPENING)) and self._wanted(step)
+
+    def _give_room(self, step: rows.Step) -> rows.Step | None:
+        """Allow NULL again, or put the kept default back; None where the column is not what that was for."""
+        if step.kind is rows.StepKind.DEFAULT:
+            return self._put_default_back(step)
+        if self.ddl.facts(step.table, step.column) is None:
+            return None
+        with self._ddl_transaction(step.table):
+            # Before the change: where DDL commits by itself, it must be known who forbids NULL again.
+            begun = self._begun(step)
+            marked = step if begun else self.ledger.save(step, slating.with_payload(step, **{REOPENING: True}))
+            again = marked if marked.state is rows.StepState.WAITING else slating.slate(self.ledger, marked)
+            self.ddl.allow_null(step.table, step.column)
+            left = ColumnFacts.from_json(step.payload["left"])
+            if step.payload.get("kept") and left.default is not None:
+                self.ddl.set_default_expression(step.table, step.column, left.default)
+            now = self.ddl.facts(step.table, step.column)
+            assert now is not None
+            again = self.ledger.save(again, self._reopened(again, now, **{REOPENING: False}))
+        self._note_reopened(step)
+        return again
+
+    def _put_default_back(self, step: rows.Step) -> rows.Step | None:
+        left, now = ColumnFacts.from_json(step.payload["left"]), self.ddl.facts(step.table, step.column)
+        # What has been altered since, by a migration or by hand, is not what the default was for.
+        if now is None or left.default is None or not left.same_as(replace(now, default=left.default)):
+            return None
+        if now.default is not None:
+            return None
+        with self._ddl_transaction(step.table):
+            # Before its row: where DDL commits by itself, a default that nobody takes harms nobody.
+            self.ddl.set_default_expression(step.table, step.column, left.default)
+            back = self.ddl.facts(step.table, step.column)
+            assert back is not None
+            again = slating.slate(self.ledger, step)
+            again = self.ledger.save(again, self._reopened(again, back))
+        self._note_reopened(step)
+        return again
+
+    def _reopened(self, step: rows.Step, left: ColumnFacts, **payload: object) -> rows.Step:
+        """For it, too, the roll-back window starts anew: the code that it is for may not be there yet."""
+        marked = slating.with_payload(step, left=left.to_json(), **payload)
+        return replace(marked, reopened_at=self.ledger.now())
+
+    def _note_reopened(self, step: rows.Step) -> None:
+        self.reopened.append(step)
+        self.note("reopen", step.target, migration=f"{step.app}.{step.migration}", sql=self._said)
 
     def put_defaults_back(self) -> None:
         """Old code that has come back, or is about to, inserts without the columns whose kept defaults have gone."""
@@ -781,25 +843,12 @@ class Contractor:
                 protocol.relies(footprint, step) for footprint in (*users, self.me.footprint)
             ):
                 continue
-            left, now = ColumnFacts.from_json(step.payload["left"]), self.ddl.facts(step.table, step.column)
-            # What has been altered since, by a migration or by hand, is not what the default was for.
-            if now is None or left.default is None or not left.same_as(replace(now, default=left.default)):
-                continue
-            if now.default is not None or (self.connection.vendor == "sqlite" and not self.ddl.is_small(step.table)):
+            if self.connection.vendor == "sqlite" and not self.ddl.is_small(step.table):
                 continue
             self._said = []
-            try:
-                with self._ddl_transaction(step.table):
-                    # Before its row: where DDL commits by itself, a default that nobody takes harms nobody.
-                    self.ddl.set_default_expression(step.table, step.column, left.default)
-                    back = self.ddl.facts(step.table, step.column)
-                    assert back is not None
-                    again = slating.slate(self.ledger, step)
-                    self.ledger.save(again, slating.with_payload(again, left=back.to_json()))
-            except (DatabaseError, Conflict):
-                # Its table was in use, or another process is at it: the next `migrate` looks again.
-                continue
-            self.note("reopen", step.target, migration=f"{step.app}.{step.migration}", sql=self._said)
+            # Where its table is in use, or another process is at it, the next `migrate` looks again.
+            with suppress(DatabaseError, Conflict):
+                self._put_default_back(step)
 
     def _restore_under_seal(self, step: rows.Step) -> rows.Step:
         token = uuid.uuid4().hex

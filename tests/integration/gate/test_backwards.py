@@ -142,6 +142,95 @@ def test_erased_it_cannot_be_restored(shop: Shop, first: Tree, trees: Trees) -> 
     assert "shop_product.note was erased and cannot be restored: its data is gone." in gone.err
 
 
+REQUIRING = adding(
+    "weight = models.IntegerField(default=1)",
+    models=without("enabled").replace("models.TextField(null=True)", "models.TextField(default='none')"),
+)
+
+ROW = {"name": "n", "code": "c", "slug": "n", "note": None, "rank": 1, "supplier_id": 1, "backup_id": None}
+
+
+@pytest.fixture(scope="session")
+def requiring(trees: Trees, first: Tree) -> Tree:
+    """A release that removes a column, adds one that must have a value, and requires one of old code's."""
+    return trees.make(first, REQUIRING)
+
+
+def _done(shop: Shop) -> set[str]:
+    with shop.ledger() as ledger:
+        return {step.column for step in ledger.steps(rows.StepState.DONE)}
+
+
+def test_what_is_restored_comes_back_with_all_that_the_same_code_needs_to_insert(
+    shop: Shop, first: Tree, requiring: Tree
+) -> None:
+    shop.guard["KEEP_FOR"] = 3600
+    shop.set_aside(first, requiring)
+    with shop.ledger() as ledger:
+        # Old code went long ago; the column was taken only now.
+        ledger._run("UPDATE guard_instance SET renewed_at = renewed_at - 7200, ended_at = ended_at - 7200", [])
+        ledger._run("UPDATE guard_step SET slated_at = slated_at - 7200", [])
+    shop.contract(requiring)
+    assert _done(shop) == {"note", "weight"}
+    with shop.ledger() as ledger:
+        (step,) = ledger.steps(rows.StepState.ASIDE)
+    assert step.column == "enabled"
+
+    said = shop.run(requiring, "guard", "restore", "shop_product.enabled").ok().out
+
+    migration = f"shop.{requiring.migrations()[-1]}"
+    assert said.splitlines() == [
+        "shop_product.enabled is back, with its data. It waits again until no deployed instance uses it.",
+        f"shop_product.weight has its database default again, until no instance without {migration} is deployed.",
+        f"shop_product.note takes NULL again, until no instance without {migration} is deployed.",
+    ]
+    shop.insert(enabled=True, **ROW)
+    assert shop.query("SELECT weight FROM shop_product WHERE name = 'n'") == [(1,)]
+    assert _done(shop) == set()
+
+
+@pytest.mark.parametrize("named", ["columns", "migration"])
+def test_what_newer_code_requires_is_restored_by_itself_and_stays_for_the_roll_back_window(
+    shop: Shop, first: Tree, requiring: Tree, named: str
+) -> None:
+    shop.guard["KEEP_FOR"] = 0
+    shop.set_aside(first, requiring)
+    shop.contract(requiring)
+    assert _done(shop) == {"enabled", "note", "weight"}
+    migration = f"shop.{requiring.migrations()[-1]}"
+
+    targets = ["shop_product.weight", "shop_product.note"] if named == "columns" else [migration]
+    said = shop.run(requiring, "guard", "restore", *targets).ok().out
+
+    assert f"shop_product.note takes NULL again, until no instance without {migration} is deployed." in said
+    assert f"shop_product.weight has its database default again, until no instance without {migration}" in said
+    shop.guard["ROLLBACK_WINDOW"] = 3600
+    shop.contract(requiring)
+    shop.migrate(requiring)
+    note, weight = shop.facts("note"), shop.facts("weight")
+    assert note is not None
+    assert note.null
+    assert weight is not None
+    assert weight.default is not None
+    shop.guard["ROLLBACK_WINDOW"] = 0
+    shop.contract(requiring)
+    assert _done(shop) == {"enabled", "note", "weight"}
+
+
+def test_what_has_been_altered_since_is_not_made_to_fit_old_code_again(
+    shop: Shop, first: Tree, requiring: Tree, trees: Trees
+) -> None:
+    shop.guard["KEEP_FOR"] = 0
+    shop.set_aside(first, requiring)
+    shop.contract(requiring)
+    with shop.connection() as connection, connection.schema_editor() as editor:
+        editor.execute("ALTER TABLE shop_product RENAME COLUMN weight TO heavy")
+
+    said = shop.run(requiring, "guard", "restore", "shop_product.weight").ok(1).err
+
+    assert "shop_product.weight has been changed since" in said
+
+
 REQUIRED = "models.ForeignKey('shop.supplier', models.CASCADE)"
 
 AGAIN = {
