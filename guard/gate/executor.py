@@ -35,7 +35,7 @@ from guard.ledger.tables import Conflict, LedgerMissing
 from guard.phases import plan as phases_plan
 from guard.phases.words import Disposition
 from guard.runtime import lease, process, watch
-from guard.steps import alter_field, delete_model, fill, slating, sqlite_rebuild
+from guard.steps import alter_field, delete_model, fill, slating, sqlite_rebuild, together
 from guard.steps.add_field import NamedAgainAddField
 from guard.steps.alter_field import SteppedAlterField
 from guard.steps.companion import COMPANIONS, Companion
@@ -411,6 +411,8 @@ def _apply_migration(
         # Unfolded, it reaches the database by operations that can be watched.
         stand_in = session.stand_ins.get(key) or phases_plan.unfolded(migration)
         _record(session, stand_in)
+        if held is None and key in session.stand_ins:
+            stand_in = with_operations(stand_in, together.locked_together(stand_in.operations))
         told = _Out(executor).line
         progress = patience.Progress(commits=executor.connection.vendor == "mysql" or not migration.atomic)
         patience.make_patient(stand_in.operations, session.config, session.report, told, progress=progress)

@@ -24,6 +24,7 @@ from django.db.migrations.state import ProjectState
 from guard import conf
 from guard.gate import recording
 from guard.gate.witnesses import locks
+from guard.steps import together
 from guard.steps.locks import is_timeout, pauses
 from guard.steps.report import Report
 
@@ -117,10 +118,12 @@ class _Patient:
             for holder in holders:
                 if holder.pid not in known:
                     known.add(holder.pid)
-                    self._told(f"  guard: waiting for {tables[0]}, which is held by {holder}")
+                    self._told(f"  guard: waiting for {' and '.join(tables)}, which is held by {holder}")
             self._sleep(pause)
 
     def _tables(self, app_label: str, from_state: ProjectState, to_state: ProjectState) -> list[str]:
+        if isinstance(self._operation, together.LockTogether):
+            return self._operation.tables(app_label, from_state)
         name = getattr(self._operation, "model_name", None) or getattr(self._operation, "name", "")
         for state in (from_state, to_state):
             try:

@@ -55,6 +55,30 @@ def test_two_takers_at_once_take_each_step_once(shop: Shop, first: Tree, second:
     assert shop.query("SELECT count(*) FROM guard_event WHERE action = 'aside'") == [(2,)]
 
 
+@pytest.mark.parametrize("vendor", ["postgres"], indirect=True)
+def test_what_changes_several_tables_keeps_none_while_it_waits_for_another(
+    shop: Shop, first: Tree, trees: Trees
+) -> None:
+    operations = "migrations.RemoveField('product', 'enabled'), migrations.RemoveField('supplier', 'name')"
+    models = without("enabled").replace("    name = models.CharField(max_length=50)\n", "    pass\n", 1)
+    both = trees.make(first, models, migrations=migration("0002_both", first.migrations()[-1], operations))
+    shop.guard["LOCK_PATIENCE"] = 600
+    shop.arrive(first)
+    with connect(shop.database) as other, other.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT count(*) FROM shop_supplier")
+        migrating = shop.start(both, "migrate")
+        try:
+            until("it waits", lambda: migrating.out.exists() and "held by" in migrating.out.read_text())
+            # Were it to keep this table, neither could ever go on: what bounds the wait decides nothing.
+            cursor.execute("SET LOCAL statement_timeout = '20s'")
+            cursor.execute("SELECT count(*) FROM shop_product")
+        finally:
+            cursor.execute("ROLLBACK")
+            migrating.wait()
+    assert shop.recorded() == {"0001_initial", "0002_both"}
+
+
 def test_several_migrates_at_once_hold_the_same_migration(shop: Shop, first: Tree, trees: Trees) -> None:
     operation = (
         "migrations.AddConstraint('product', models.CheckConstraint(condition=models.Q(rank__lt=1000), name='ranked'))"
