@@ -219,11 +219,17 @@ def _join(judged: list[Judgement], migration: Migration, given: Mapping[str, Pha
                 and name.lower() == operation.name_lower
                 and judged[index].phase is not Phase.NEUTRAL
                 and _declared(migration, index, given) is None
-                and all(target.column for target in judged[index].takes)
+                and not _is_of_tables(earlier, judged[index])
             ):
                 judged[index] = replace(
                     judged[index], phase=Phase.CONTRACT, disposition=Disposition.SPLIT, note=rules.JOINED
                 )
+
+
+def _is_of_tables(operation: Operation, judged: Judgement) -> bool:
+    """Whether it takes a table of its own away, a many-to-many field's, which may be one that the plan itself made."""
+    about = (*judged.takes, *(judged.names if isinstance(operation, ops.RemoveField) else ()))
+    return not all(target.column for target in about)
 
 
 def _wait_together(

@@ -150,6 +150,9 @@ def give_back(
         action = actions.get((key.to_table, key.to_column))
         if action is not None and action != key.on_delete:
             ddl.set_on_delete(table, column, key, action)
+    if null and not now.null:
+        # Before its default goes: whoever leaves the column out has to be able to, all the time.
+        ddl.allow_null(table, column)
     if keep_default and now.default is None:
         ddl.set_default(table, column, prepare(default))
     elif not keep_default and found.default is None and now.default is not None:

@@ -703,6 +703,7 @@ CHANGES = {
     "db_column": _column_name,
     "remove": _remove,
     "add x again": None,
+    "add x again nullable": None,
     "add another x": _add("x", lambda: models.FloatField(default=2.5)),
     "add y": _add("y", lambda: models.IntegerField(default=1)),
     "add y nullable": _add("y", lambda: models.IntegerField(null=True)),
@@ -767,6 +768,7 @@ def changes(column):
         given = {"default": 1}
     return CHANGES | {
         "add x again": _add("x", lambda: _altered(COLUMNS[column](), **given)),
+        "add x again nullable": _add("x", lambda: _altered(COLUMNS[column](), null=True, default=_GONE)),
         "create again": _create_as_it_was(column),
         "create other again": _create_other(column),
     }

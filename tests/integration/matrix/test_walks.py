@@ -47,6 +47,9 @@ FOUND: list[tuple[str, tuple[str, ...], str]] = [
     ("nullable", ("delete other", "create other again"), "back"),
     ("nullable", ("refer no more", "refer"), "back"),
     ("nullable", ("require", "rename"), "merged"),
+    ("indexed", ("relate", "unrelate", "delete"), "merged"),
+    ("nullable", ("require", "remove", "add x again"), "aside"),
+    ("default", ("remove", "add x again nullable"), "waiting"),
 ]
 
 

@@ -472,6 +472,8 @@ class Walk(Deploy):
                 self._all_work(plain, f"hopped from {at} to {to}")
                 self.leave(self._live.pop(at))
             else:
+                # What stands before what is held has been applied.
+                at = reached = max(self.applied(), reached)
                 break
             at, reached = to, max(reached, to)
             if takes:
