@@ -160,8 +160,8 @@ def _shape(field: naming.Field, name: str, connection: BaseDatabaseWrapper) -> S
     if type(field).db_type is models.Field.db_type or type(field).__module__.startswith("django.db.models."):
         internal = field.get_internal_type()
         if internal in _TEXT:
-            longest = math.inf if connection.vendor == "sqlite" or internal == "TextField" else field.max_length
-            return Shape("text", ((0, math.inf if longest is None else longest),))
+            unlimited = connection.vendor == "sqlite" or internal == "TextField" or field.max_length is None
+            return Shape("text", ((0, math.inf if unlimited else _size(field.max_length)),))
         if internal in _ADDRESSES and connection.vendor != "postgresql":
             return Shape("text", ((0, math.inf if connection.vendor == "sqlite" else _ADDRESSES[internal]),))
         if internal == "DecimalField":
@@ -170,7 +170,7 @@ def _shape(field: naming.Field, name: str, connection: BaseDatabaseWrapper) -> S
             digits, places = getattr(field, "max_digits", None), getattr(field, "decimal_places", None)
             if digits is None or places is None:
                 return Shape("decimal", ((0, math.inf), (0, math.inf)))
-            return Shape("decimal", ((0, digits - places), (0, places)))
+            return Shape("decimal", ((0, _size(digits) - _size(places)), (0, _size(places))))
         try:
             low, high = connection.ops.integer_field_range(internal)
         except KeyError:
@@ -179,6 +179,14 @@ def _shape(field: naming.Field, name: str, connection: BaseDatabaseWrapper) -> S
             if "Integer" in internal or "Auto" in internal:
                 return Shape("integer", ((-math.inf if low is None else low, math.inf if high is None else high),))
     return Shape(_written(naming.bound(field, name), connection) or "")
+
+
+def _size(written: Any) -> float:
+    """A size as the database reads it: some migrations have it as a text, which Django puts into the type as it is."""
+    try:
+        return int(written)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 _CONSTANT_CALLABLES = (dict, list, set, tuple, str, int, float, bool)

@@ -274,6 +274,27 @@ def _with_ranges(vendor):
     return connection
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "phase"),
+    [
+        (models.CharField(max_length="30"), models.CharField(max_length=50), Phase.EXPAND),
+        (models.CharField(max_length="30"), models.CharField(max_length=30), Phase.NEUTRAL),
+        (models.CharField(max_length=50), models.CharField(max_length="30"), Phase.CONTRACT),
+        (
+            models.DecimalField(max_digits="5", decimal_places="2"),
+            models.DecimalField(max_digits=7, decimal_places=2),
+            Phase.EXPAND,
+        ),
+    ],
+)
+def test_sizes_that_are_written_as_texts_are_the_numbers_that_the_database_reads(before, after, phase):
+    judged = judge(
+        m.AlterField("item", "x", after), model("Item", ("x", before)), connection=_with_ranges("postgresql")
+    )
+
+    assert judged.phase is phase
+
+
 def test_what_changes_nothing_in_the_database_names_nothing():
     assert judge(m.AlterField("item", "title", char(help_text="what it is called")), ITEM).names == ()
 
