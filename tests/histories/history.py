@@ -26,6 +26,8 @@ def configure(project, database, directory):
             "STATIC_URL": "/static/",
             "MEDIA_ROOT": str(directory / "media"),
             "DEFAULT_AUTO_FIELD": "django.db.models.AutoField",
+            # What hashes secrets when it saves them would take the most time by far.
+            "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
             **own,
             "INSTALLED_APPS": [*own.get("INSTALLED_APPS", ()), *project.apps, "guard"],
             # Published migrations ask what the database is, and can do, when they are imported.
@@ -40,8 +42,9 @@ def configure(project, database, directory):
 class Release:
     """Code that has the first `count` migrations of a history."""
 
-    def __init__(self, count, state, names):
+    def __init__(self, count, state, keys, names):
         self.count = count
+        self.keys = keys
         #: Of Django's state, which nothing may change.
         self.state = state
         self._names = names
@@ -100,7 +103,6 @@ class History:
         )
         self.project = project
         self.migrations = [graph.nodes[key] for key in keys]
-        self.keys = set(keys)
         self.newest = self.release(len(self.migrations))
 
     def state(self, count):
@@ -111,10 +113,22 @@ class History:
             state = migration.mutate_state(state, preserve=False)
         return state
 
+    def loader(self, connection, release):
+        """Of code that has only the release's migrations."""
+        from django.db.migrations.loader import MigrationLoader
+
+        class Loader(MigrationLoader):
+            def load_disk(self):
+                super().load_disk()
+                wanted = self.disk_migrations.items()
+                self.disk_migrations = {key: found for key, found in wanted if key[0] == "guard" or key in release.keys}
+
+        return Loader(connection)
+
     def release(self, count):
-        names = {(one.app_label, one.name) for one in self.migrations[:count]}
-        names |= {tuple(pair) for one in self.migrations[:count] for pair in one.replaces}
-        return Release(count, self.state(count), names)
+        keys = {(one.app_label, one.name) for one in self.migrations[:count]}
+        names = keys | {tuple(pair) for one in self.migrations[:count] for pair in one.replaces}
+        return Release(count, self.state(count), keys, names)
 
     def judged(self, connection):
         """For each migration, the dispositions of its operations where it is applied alone."""
@@ -128,13 +142,13 @@ class History:
         )
         return [(migration, [each.disposition for each in judged.operations]) for migration, judged in found]
 
-    def together(self, release, connection):
-        """The dispositions of the operations of all that came after the release, in one plan."""
+    def together(self, release, target, connection):
+        """The dispositions of the operations between the two releases, in one plan."""
         from guard import conf
         from guard.phases import plan
 
         judged = plan.judge_plan(
-            [plan.unfolded(migration) for migration in self.migrations[release.count :]],
+            [plan.unfolded(migration) for migration in self.migrations[release.count : target.count]],
             release.state,
             connection=connection,
             strategy=conf.Strategy.SPLIT,

@@ -58,56 +58,69 @@ class Site:
         self.connection.close()
         self.database.drop()
 
-    def plainly(self):
+    def plainly(self, target):
         """Run `migrate` as Django does without guard."""
-        from django.core.management import call_command
-
         from tests.integration.matrix.harness import _unguarded
 
         with _unguarded():
-            call_command("migrate", interactive=False, verbosity=0)
+            self._migrate(target, io.StringIO())
 
     @contextmanager
-    def newest(self, **guard):
-        """As code of the newest release, which is what this process runs."""
+    def code(self, target, **guard):
+        """As code of this release."""
         from django.test import override_settings
 
         from guard.gate import contract, evidence
         from tests.integration.gate.harness import WINDOWS
 
-        me = evidence.Taker(self.history.newest.footprint(self.connection), "new", "tests")
+        me = evidence.Taker(target.footprint(self.connection), "new", "tests")
         with (
             mock.patch.object(contract, "taker", return_value=me),
             override_settings(GUARD={**WINDOWS, "RELEASE": "new", "MODE": "enforce", **guard}),
         ):
             yield me
 
-    def migrate(self):
-        """`manage.py migrate` of the newest release; raises CommandError where it is refused."""
-        from django.core.management import call_command
+    def migrate(self, target):
+        """`manage.py migrate` of this release; raises CommandError where it is refused."""
         from django.core.management.base import CommandError
 
         from guard.gate.executor import EXIT_HELD
 
         out = io.StringIO()
         try:
-            with self.newest():
-                call_command("migrate", interactive=False, no_color=True, stdout=out)
+            with self.code(target):
+                self._migrate(target, out)
         except CommandError as error:
             if error.returncode != EXIT_HELD:
                 raise
         finally:
             self.said = "\n".join(line for line in out.getvalue().splitlines() if "  Applying " not in line)
 
-    def contract(self):
-        """`manage.py guard contract` of the newest release, when everybody has reported; what it tried."""
+    def _migrate(self, target, out):
+        from django.core.management import call_command
+        from django.core.management.base import OutputWrapper
+        from django.core.management.commands.migrate import Command
+        from django.db.migrations.executor import MigrationExecutor
+
+        if target is self.history.newest:
+            call_command("migrate", interactive=False, no_color=True, stdout=out)
+            return
+        # Only the newest code is there to send pre_migrate and post_migrate.
+        command = Command(stdout=OutputWrapper(out), no_color=True)
+        command.verbosity = 1
+        executor = MigrationExecutor(self.connection, command.migration_progress_callback)
+        executor.loader = self.history.loader(self.connection, target)
+        executor.migrate(executor.loader.graph.leaf_nodes())
+
+    def contract(self, target):
+        """`manage.py guard contract` of this release, when everybody has reported; what it tried."""
         from guard import conf
         from guard.gate import contract
 
         for instance in self.ledger.instances():
             for _ in range(2):
                 self.ledger.beat(instance.id, lease=6000.0, watched_epoch=self.ledger.epoch(), flush_no=1)
-        with self.newest(KEEP_FOR=0) as me, contract.contractor("default", conf.strict(), me) as gate:
+        with self.code(target, KEEP_FOR=0) as me, contract.contractor("default", conf.strict(), me) as gate:
             return gate.round(patience=5.0)
 
     def arrive(self, name, release):
@@ -117,10 +130,10 @@ class Site:
         self.ledger.register(me, release.footprint(self.connection), lease=6000.0)
         return me.id
 
-    def applied(self):
+    def applied(self, target):
         from django.db.migrations.recorder import MigrationRecorder
 
-        return self.history.keys <= set(MigrationRecorder(self.connection).applied_migrations())
+        return target.keys <= set(MigrationRecorder(self.connection).applied_migrations())
 
     def waiting(self):
         from guard.ledger.rows import StepState
@@ -190,6 +203,8 @@ def _settled(value):
     if isinstance(value, (datetime.datetime, uuid.UUID)):
         return type(value).__name__
     if isinstance(value, str):
+        if value.startswith("md5$"):
+            return "hashed"
         for kind in (datetime.datetime.fromisoformat, uuid.UUID):
             try:
                 kind(value)

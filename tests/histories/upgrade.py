@@ -1,12 +1,13 @@
 """Upgrades a real project under guard from each of its past states that something was taken away after.
 
-python -m tests.histories.upgrade DATABASE PROJECT [--replaced] [POSITION…]
+python -m tests.histories.upgrade DATABASE PROJECT [--replaced] [--hop=N] [--every=N] [POSITION…]
 
 First `guard lint` goes over the whole history. Then, for each state: code of that state is deployed and writes rows;
-the newest release's `migrate` runs; what the deployed code could do, it still can; once it has stopped and all steps
-are taken, the schema and the rows are those that Django alone makes. Prints one line for each state, and how many
-operations run, are split, held or refused. With `--replaced` the database is older than the squashes, and has had what
-they replace. It exits with 1 if anything broke.
+the newest release's `migrate` runs (with `--hop=N`, that of a release with the next N migrations); what the deployed
+code could do, it still can; once it has stopped and all steps are taken, the schema and the rows are those that Django
+alone makes. Prints one line for each state, and how many operations run, are split, held or refused. With `--replaced`
+the database is older than the squashes, and has had what they replace; with `--every=N` only each Nth state is tried.
+It exits with 1 if anything broke.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tests.histories.projects import PROJECTS
 from tests.histories.site import Site
 from tests.integration.gate.harness import entry
 
-#: How often the newest release's `migrate` and `guard contract` are run until nothing is left to do.
+#: How often the new release's `migrate` and `guard contract` are run until nothing is left to do.
 ROUNDS = 12
 
 
@@ -45,32 +46,31 @@ class Seen:
     broken: list = field(default_factory=list)
 
 
-def upgrade(base, release, directory):
+def upgrade(base, release, target, directory):
     """What `migrate` did ("split", "held", "refused" or "failed"), and everything that broke.
 
     `base` is a site as the release has it.
     """
-    history = base.history
     with base.copy(directory) as start:
         start.seed(release)
         old_own = start.work(release)
         with start.copy(directory) as plain:
             try:
-                wanted = _plain(plain)
+                wanted = _plain(plain, target)
             except Exception:
                 # Generic rows may not be what a data migration, or a new constraint, can live with.
                 wanted = None
         if wanted is not None:
             with start.copy(directory) as guarded:
-                seen = _guarded(guarded, release)
+                seen = _guarded(guarded, release, target)
     if wanted is None:
         with base.copy(directory) as plain:
             old_own = plain.work(release)
-            wanted = _plain(plain)
+            wanted = _plain(plain, target)
         with base.copy(directory) as guarded:
-            seen = _guarded(guarded, release)
+            seen = _guarded(guarded, release, target)
 
-    known, all_known = release.tables, history.newest.tables
+    known, all_known = release.tables, target.tables
     broken = [
         *seen.broken,
         *_worse("deployed code", old_own, seen.old, known),
@@ -86,19 +86,18 @@ def upgrade(base, release, directory):
     return seen.outcome, seen.said, broken
 
 
-def _plain(site):
-    site.plainly()
-    return Seen(rows=site.rows(), new=site.work(site.history.newest), schema=site.schema())
+def _plain(site, target):
+    site.plainly(target)
+    return Seen(rows=site.rows(), new=site.work(target), schema=site.schema())
 
 
-def _guarded(site, release):
+def _guarded(site, release, target):
     from django.core.management.base import CommandError
 
-    history = site.history
     old = site.arrive("old", release)
     seen = Seen("split")
     try:
-        site.migrate()
+        site.migrate(target)
     except CommandError as error:
         seen.outcome, site.said = "refused", str(error)
     except Exception as error:
@@ -107,17 +106,17 @@ def _guarded(site, release):
     seen.said = site.said
     seen.old = site.work(release)
     if seen.outcome == "split":
-        if site.applied():
-            seen.new = site.work(history.newest)
+        if site.applied(target):
+            seen.new = site.work(target)
         else:
             seen.outcome = "held"
     if seen.outcome in ("split", "held"):
-        site.arrive("new", history.newest)
+        site.arrive("new", target)
     # Or the maintenance window: nobody runs.
     site.ledger.leave(old)
     for _ in range(ROUNDS):
         try:
-            site.migrate()
+            site.migrate(target)
         except CommandError as error:
             # Steps that the plan itself slates are reported for at the next heartbeat.
             site.said = str(error)
@@ -125,14 +124,14 @@ def _guarded(site, release):
             seen.broken.append(f"migrate failed: {type(error).__name__}: {error}")
             break
         if seen.outcome == "refused":
-            site.arrive("new", history.newest)
-        if not any(attempt.taken for attempt in site.contract()) and site.applied():
+            site.arrive("new", target)
+        if not any(attempt.taken for attempt in site.contract(target)) and site.applied(target):
             break
-    if not site.applied():
+    if not site.applied(target):
         seen.broken.append(f"not applied in the end: {site.said}")
     seen.broken += [f"still waiting: {target}" for target in site.waiting()]
     seen.rows = site.rows()
-    seen.end = site.work(history.newest)
+    seen.end = site.work(target)
     seen.schema = site.schema()
     return seen
 
@@ -154,7 +153,7 @@ def _worse(who, own, now, known):
     ]
 
 
-def upgrades(vendor, name, *, replaced, positions, directory):
+def upgrades(vendor, name, *, replaced, hop, every, positions, directory):
     """Whether nothing broke in any of them."""
     database = databases.create(vendor, directory)
     configure(PROJECTS[name], entry(database), directory)
@@ -167,17 +166,22 @@ def upgrades(vendor, name, *, replaced, positions, directory):
         judged = history.judged(base.connection)
         dispositions = collections.Counter(str(each) for _, found in judged for each in found)
         print(f"{name} on {vendor}: {len(judged)} migrations, operations: {dict(dispositions)}", flush=True)
-        starts = positions or [
-            number
-            for number, (migration, found) in enumerate(judged)
-            if number and not migration.initial and any(str(each) != "run" for each in found)
-        ]
+        starts = (
+            positions
+            or [
+                number
+                for number, (migration, found) in enumerate(judged)
+                if number and not migration.initial and any(str(each) != "run" for each in found)
+            ][::every]
+        )
         for start in sorted(starts):
             base = _go_on(base, start)
             began = time.monotonic()
             release = history.release(start)
-            together = collections.Counter(str(each) for each in history.together(release, base.connection))
-            outcome, said, broken = upgrade(base, release, directory)
+            last = start + hop if hop else len(judged)
+            target = history.release(last) if last < len(judged) else history.newest
+            together = collections.Counter(str(each) for each in history.together(release, target, base.connection))
+            outcome, said, broken = upgrade(base, release, target, directory)
             outcomes[outcome] += 1
             good = good and not broken
             print(
@@ -212,13 +216,19 @@ def _go_on(base, count):
 
 
 def main(*arguments):
-    replaced = "--replaced" in arguments
-    vendor, name, *positions = (each for each in arguments if each != "--replaced")
+    options = {name: value for name, _, value in (each.partition("=") for each in arguments if each.startswith("--"))}
+    vendor, name, *positions = (each for each in arguments if not each.startswith("--"))
     # In a process of its own, which nobody has told where the database is.
     linted = subprocess.run([sys.executable, "-m", "tests.histories.lint", vendor, name], check=False)
     with tempfile.TemporaryDirectory() as temporary:
         good = upgrades(
-            vendor, name, replaced=replaced, positions=[int(each) for each in positions], directory=Path(temporary)
+            vendor,
+            name,
+            replaced="--replaced" in options,
+            hop=int(options.get("--hop", 0)),
+            every=int(options.get("--every", 1)),
+            positions=[int(each) for each in positions],
+            directory=Path(temporary),
         )
     return 0 if good and linted.returncode == 0 else 1
 
