@@ -573,6 +573,7 @@ class _Reader:
         """Whether a word names a common table expression there, whatever it means elsewhere."""
         return (
             frame.clause == "with"
+            and self.tokens[index] not in self.reserved
             and self.tokens[index - 1] in ("with", "recursive", ",")
             and self.tokens[index + 1] in ("as", "(")
         )
@@ -832,7 +833,8 @@ class _Reader:
         if frame.kind != _LIST and frame.clause == "from":
             out.loose.add(parts[-1])
         ref = Ref(parts[-2] if len(parts) > 1 else None, parts[-1], group, Access.READ)
-        ref.joining = self._in_from()
+        # With a schema, a qualifier means the table itself, whatever has its name as an alias nearer by.
+        ref.joining = len(parts) > 2 or self._in_from()
         out.refs.append(ref)
         if len(parts) == 1:
             if frame.kind == _QUERY and frame.clause == "order":
@@ -974,7 +976,11 @@ class _Reader:
         return self._insert_columns(frame, use, index)
 
     def _insert_columns(self, frame: _Frame, use: Use, index: int) -> int:
-        """The column list of an INSERT, or the lack of one."""
+        """The column list of an INSERT, or the lack of one, and what PostgreSQL lets stand behind it."""
+        index = self._column_list(frame, use, index)
+        return index + 3 if self.tokens[index] == "overriding" and self.tokens[index + 2] == "value" else index
+
+    def _column_list(self, frame: _Frame, use: Use, index: int) -> int:
         if (
             self.tokens[index] == "("
             and self.tokens[index + 1] not in keywords.QUERIES

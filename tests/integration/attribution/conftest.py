@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
 from django.db import OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tests.integration.attribution import library
+from tests.integration.attribution import library, smith
 
 
 def _settings(vendor: str) -> dict[str, object]:
@@ -33,9 +35,21 @@ def _settings(vendor: str) -> dict[str, object]:
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "mysql"])
 def alias(request: pytest.FixtureRequest) -> Iterator[str]:
     """The alias of a database with the library in it; skipped where its server is away."""
-    vendor = request.param
-    name = f"guard_attribution_{os.getpid()}"
-    alias = f"attribution_{vendor}"
+    with _database(request.param, "attribution", library.create) as alias:
+        yield alias
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mysql"])
+def smithy(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The same with the tables of the statements that are written at random."""
+    with _database(request.param, "smithy", smith.create) as alias:
+        yield alias
+
+
+@contextmanager
+def _database(vendor: str, kind: str, create: Callable[[BaseDatabaseWrapper], None]) -> Iterator[str]:
+    name = f"guard_{kind}_{os.getpid()}"
+    alias = f"{kind}_{vendor}"
     values = _settings(vendor)
     if vendor == "sqlite":
         connections.settings.update(connections.configure_settings({alias: values, "default": {}}))
@@ -51,7 +65,7 @@ def alias(request: pytest.FixtureRequest) -> Iterator[str]:
             cursor.execute(f"CREATE DATABASE {name}")
         connections.settings.update(connections.configure_settings({alias: values | {"NAME": name}, "default": {}}))
     try:
-        library.create(connections[alias])
+        create(connections[alias])
         yield alias
     finally:
         connection = connections[alias]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +15,13 @@ from guard.attribution import Access, Attributor, Watched, WatchList
 from tests.integration.attribution import handwritten, library, oracles, orm_calls, unusual
 from tests.integration.attribution.library import Target
 
-WATCHED = {target: Watched(target.table, target.column, ()) for target in library.TARGETS}
-TARGET = {watched: target for target, watched in WATCHED.items()}
-
 #: How many statements are written at random; MariaDB is the slowest to explain them.
 GENERATED = {"sqlite": 1200, "postgresql": 1200, "mysql": 400}
 
 #: The oracles do not see everything: SQLite's no column that an INSERT writes, MariaDB's wants the right to read what
 #: an INSERT writes where it returns a row, and to write each column that it names, be it to return it.
 WEAK = {"sqlite", "mysql"}
+_INSERTING = re.compile("insert|replace", re.IGNORECASE)
 
 
 @dataclass
@@ -45,17 +44,20 @@ class Comparison:
         )
 
 
-def compare(answers: Mapping[str, oracles.Uses], vendor: str) -> Comparison:
-    attributor = Attributor(WatchList(1, tuple(WATCHED.values())), vendor)
+def compare(
+    answers: Mapping[str, oracles.Uses], vendor: str, targets: Sequence[Target] = library.TARGETS
+) -> Comparison:
+    by_entry = {Watched(target.table, target.column, ()): target for target in targets}
+    attributor = Attributor(WatchList(1, tuple(by_entry)), vendor)
     result = Comparison(statements=len(answers))
     for sql, uses in answers.items():
         told: dict[Target, set[str]] = {}
         for touch in attributor.touches(sql):
-            told.setdefault(TARGET[touch.watched], set()).add(touch.access.value)
+            told.setdefault(by_entry[touch.watched], set()).add(touch.access.value)
         for target, access in uses:
             # A table is used or not; and what a weak oracle takes for a read may be a write.
-            precise = bool(target.column) and not (
-                vendor in WEAK and (access == Access.READ or sql.lstrip().upper().startswith("INSERT"))
+            precise = bool(target.column and access) and not (
+                vendor in WEAK and (access == Access.READ or _INSERTING.search(sql) is not None)
             )
             if target not in told or (precise and access not in told[target]):
                 result.missed.append((target, access, sql))
@@ -67,14 +69,15 @@ def compare(answers: Mapping[str, oracles.Uses], vendor: str) -> Comparison:
     return result
 
 
-def ask(alias: str, statements: Mapping[str, Any]) -> dict[str, oracles.Uses]:
+def ask(alias: str, statements: Mapping[str, Any], schema: oracles.Schema | None = None) -> dict[str, oracles.Uses]:
+    schema = schema or oracles.the_library()
     connection = connections[alias]
     connection.ensure_connection()
     role = f"guard_attribution_{os.getpid()}"
     oracle: Callable[[], dict[str, oracles.Uses]] = {
-        "sqlite": lambda: oracles.sqlite(connection, statements),
-        "postgresql": lambda: oracles.postgresql(connection, statements, role),
-        "mysql": lambda: oracles.mariadb(connection, statements, role),
+        "sqlite": lambda: oracles.sqlite(connection, statements, schema),
+        "postgresql": lambda: oracles.postgresql(connection, statements, schema, role),
+        "mysql": lambda: oracles.mariadb(connection, statements, schema, role),
     }[connection.vendor]
     return oracle()
 

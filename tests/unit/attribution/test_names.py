@@ -87,6 +87,13 @@ def test_a_column_that_a_later_source_has_is_not_in_sight_of_a_join_before_it(ve
     assert ask(sql, vendor) == "read"
 
 
+def test_a_qualifier_with_a_schema_is_no_alias() -> None:
+    inner = "SELECT 1 FROM label book WHERE public.book.status = 1"
+
+    assert ask(f"SELECT 1 FROM book WHERE EXISTS ({inner})") == "read"
+    assert ask(f"SELECT 1 FROM book WHERE EXISTS ({inner.replace('public.', '')})") == NOT
+
+
 @pytest.mark.parametrize("query", ["(SELECT status)", "((SELECT status))", "(((SELECT 1) UNION (SELECT status)))"])
 def test_a_lateral_query_sees_its_neighbours_in_however_many_parentheses(query: str) -> None:
     assert ask(f"SELECT 1 FROM book b JOIN LATERAL {query} x ON true") == "read"
@@ -140,7 +147,7 @@ def test_set_may_be_a_name_on_postgresql(sql: str) -> None:
     assert ask(sql) == "read"
 
 
-@pytest.mark.parametrize("name", ["insert", "update", "delete", "merge", "set", "replace", "share", "values"])
+@pytest.mark.parametrize("name", ["insert", "update", "delete", "merge", "set", "replace", "values", "recursive"])
 def test_a_common_table_expression_may_have_the_name_of_any_word_that_is_not_reserved(name: str) -> None:
     assert ask(f"WITH {name} AS (SELECT 1 FROM book WHERE status = 'x') SELECT 1 FROM {name}") == "read"
     assert (

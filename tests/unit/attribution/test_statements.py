@@ -120,6 +120,13 @@ def test_reads_writes_and_stars_are_told_apart(vendor: str, sql: str, touch: str
         ("sqlite", "SELECT x FROM (book JOIN b)", NOT),
         ("sqlite", "UPDATE a SET x = 1 FROM b, book", "read*"),
         ("sqlite", "UPDATE a SET x = 1 FROM book WHERE a.x = book.id", NOT),
+        (
+            "postgresql",
+            "INSERT INTO a (x) OVERRIDING SYSTEM VALUE WITH b AS (SELECT status FROM book) SELECT 1 FROM b",
+            "read",
+        ),
+        ("postgresql", "INSERT INTO book (id) OVERRIDING USER VALUE VALUES (1)", NOT),
+        ("postgresql", "INSERT INTO book OVERRIDING USER VALUE SELECT id FROM a", "write"),
         ("postgresql", "SELECT id FROM book TABLESAMPLE SYSTEM (1)", NOT),
         ("postgresql", "SELECT id FROM book b TABLESAMPLE BERNOULLI (1) REPEATABLE (2) WHERE b.status = 1", "read"),
         ("postgresql", "SELECT id AT TIME ZONE status FROM book", "read"),
