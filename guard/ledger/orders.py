@@ -142,15 +142,15 @@ _PLAN = "plan"
 
 
 def note_plan(ledger: Ledger, migrations: Sequence[tuple[str, str]], *, actor: str, release: str) -> None:
-    """Keep which migrations a plan is about to run."""
-    ledger.record(_PLAN, "", actor=actor, release=release, details={"migrations": [list(key) for key in migrations]})
+    """Keep which migrations a plan is about to run in this schema."""
+    details = {"migrations": [list(key) for key in migrations]}
+    ledger.record(_PLAN, ledger.schema(), actor=actor, release=release, details=details)
 
 
 def last_plan(ledger: Ledger) -> tuple[float, tuple[tuple[str, str], ...]] | None:
-    """When the last plan of the project began, and which migrations it was about to run; None where none was kept."""
-    found = ledger.select(
-        "event", ("at", "details"), f"action = %s AND {_OURS} ORDER BY id DESC LIMIT 1", [_PLAN, *_ours(ledger)]
-    )
+    """When the project's last plan in this schema began, and which migrations it was about to run; None for none."""
+    where = f"action = %s AND target = %s AND {_OURS} ORDER BY id DESC LIMIT 1"
+    found = ledger.select("event", ("at", "details"), where, [_PLAN, ledger.schema(), *_ours(ledger)])
     if not found:
         return None
     at, details = found[0]

@@ -211,3 +211,19 @@ def test_what_was_unapplied_is_not_gone_on_with(failed: Failing) -> None:
 
     with pytest.raises(CommandError, match="guard refuses this plan"):
         failed.migrate(4)
+
+
+@pytest.mark.parametrize("vendor", ["postgres"], indirect=True)
+def test_a_plan_in_another_schema_is_another_one(failed: Failing) -> None:
+    ledger = Ledger(failed.connection)
+    assert orders.last_plan(ledger) is not None
+    with failed.connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA acme")
+        cursor.execute("SET search_path TO acme, public")
+    try:
+        assert orders.last_plan(ledger) is None
+    finally:
+        with failed.connection.cursor() as cursor:
+            cursor.execute("SET search_path TO public")
+            cursor.execute("DROP SCHEMA acme")
+    assert orders.last_plan(ledger) is not None
