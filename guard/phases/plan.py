@@ -76,7 +76,7 @@ def _judge_plan(
     given: Mapping[str, Phase],
 ) -> tuple[tuple[MigrationJudgement, ...], ProjectState]:
     """The judgements, and the state after the plan."""
-    walk = _Walk(state, _removals(migrations), connection.features)
+    walk = _Walk(state, _removals(migrations), connection)
     plan: list[list[Judgement]] = []
     for position, migration in enumerate(migrations):
         plan.append([])
@@ -405,12 +405,12 @@ class _Spot:
 class _Walk:
     """Goes through a plan's states, and remembers what the plan itself made and freed."""
 
-    def __init__(self, state: ProjectState, removals: _Removals, features: Any = None) -> None:
+    def __init__(self, state: ProjectState, removals: _Removals, connection: BaseDatabaseWrapper | None = None) -> None:
         self._start = state
         self._state: ProjectState = _State(models=dict(state.models), real_apps=state.real_apps)
         self._real_apps = state.real_apps
         self._removals = removals
-        self._features = features
+        self._connection = connection
         self._new_tables: set[str] = set()
         self._new_columns: set[Target] = set()
         #: Of these, those that keep a default in the database for old code.
@@ -718,6 +718,8 @@ class _Walk:
             and other.fields
             and other.condition is None
             and other.deferrable is None
+            # Not each database makes each of them.
+            and (self._connection is None or alter.enforced(other, self._connection))
         ]
         return any(other <= fields for other in groups)
 
@@ -758,7 +760,7 @@ class _Walk:
                 self._new_tables.add(target.table)
 
     def _coverings(self, found: ModelState) -> Iterator[tuple[str, set[str]]]:
-        return alter.coverings(found, self._features)
+        return alter.coverings(found, self._connection and self._connection.features)
 
     def _waits_with_its_fields(self, spot: _Spot) -> bool:
         """Whether what goes here can stay until the fields do, because rows that leave these NULL cannot violate it.

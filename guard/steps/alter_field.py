@@ -186,7 +186,8 @@ def alter(
     unfilled = bool(step is not None and step.payload.get(UNFILLED))
     if step is not None and not unfilled and (value := filling(schema_editor, source, new)) is not NO_DEFAULT:
         ddl.fill_nulls(table, column, new.get_db_prep_save(value, connection))
-    _note(ledger, ddl, pending, step, default if kept is not None and not stays_nullable else None, after, new)
+    tidied = default if kept is not None and not stays_nullable else None
+    _note(ledger, ddl, pending, step, tidied, after, new, kept=kept is not None)
     if step is not None:
         report.nullable.append((slating.stored(ledger, step) or step, 0 if unfilled else ddl.nulls(table, column)))
         report.unfilled |= unfilled
@@ -200,16 +201,18 @@ def _note(
     default: rows.Step | None,
     model: type[models.Model],
     field: _Field,
+    *,
+    kept: bool,
 ) -> None:
     """Bring the pending steps to what the column is now; what it no longer needs is withdrawn."""
     left = ddl.facts(model._meta.db_table, field.column)
     assert left is not None
-    kept = [step for step in (nullable, default) if step is not None]
+    staying = [step for step in (nullable, default) if step is not None]
     for step in pending:
         current = ledger.step(step.id)
-        if current is not None and all(step.id != other.id for other in kept):
+        if current is not None and all(step.id != other.id for other in staying):
             ledger.save(current, protocol.withdraw(current, ledger.now()))
-    for step in kept:
+    for step in staying:
         current = earlier = ledger.step(step.id)
         assert current is not None
         assert earlier is not None
@@ -220,6 +223,9 @@ def _note(
                 ledger, replace(current, id=0, table=here[0], column=here[1], field=field.name, model=model._meta.label)
             )
         payload = {**current.payload, "left": left.to_json()}
+        if current.kind is rows.StepKind.NULLABLE:
+            # It may have waited since before this: then the default is the field's own by now, or no more.
+            payload["kept"] = kept
         ledger.save(current, replace(current, version=current.version + 1, payload=payload))
         if earlier.id != current.id:
             # Last: until then an attempt that was interrupted finds by it that the column keeps something.

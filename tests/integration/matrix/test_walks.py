@@ -50,6 +50,9 @@ FOUND: list[tuple[str, tuple[str, ...], str]] = [
     ("indexed", ("relate", "unrelate", "delete"), "merged"),
     ("nullable", ("require", "remove", "add x again"), "aside"),
     ("default", ("remove", "add x again nullable"), "waiting"),
+    ("nullable", ("require", "db_default"), "waiting"),
+    ("nullable", ("require by database", "other default", "db_default"), "waiting"),
+    ("including", ("add unique if", "remove"), "waiting"),
 ]
 
 
