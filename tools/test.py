@@ -7,6 +7,7 @@ GUARD_TEST_REQUIRE=1                      a database or broker that cannot be ha
 GUARD_TEST_SOAK=600 GUARD_TEST_SEED=2     more rounds of random faults than 200, in another order
 GUARD_TEST_WALKS=100                      how many walks of migrations for each kind of column on each database,
                                           in GUARD_TEST_SEED's order
+GUARD_TEST_STATEMENTS=20000               how many statements are written at random for each database, GUARD_TEST_SEED's
 GUARD_TEST_PYTHONS="3.11 3.13"            other Pythons than 3.11 and the newest
 GUARD_TEST_WORKERS=4                      how many tests run at a time; most of them wait for processes and servers
 GUARD_TEST_BREADTH=newest                 how widely tests of whole processes and deploys run. "newest": on every

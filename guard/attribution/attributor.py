@@ -241,7 +241,10 @@ class Attributor:
             folded = fold_case(text)
         else:
             # Folding so much takes milliseconds. Only these two letters are ASCII to a database in another case.
-            raw = text.replace("\u0130", "i").replace("\u212a", "k").encode("utf-8", "surrogatepass")
+            for capital, letter in (("\u0130", "i"), ("\u212a", "k")):
+                if capital in text:
+                    text = text.replace(capital, letter)
+            raw = text.encode("utf-8", "surrogatepass")
             folded = raw.lower().decode("latin-1")
             parts = self._plain_parts
         if self._escapes and 'u&"' in folded:

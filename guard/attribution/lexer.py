@@ -379,11 +379,18 @@ def _split(sql: str, pattern: re.Pattern[str], vendor: str, limit: int, optional
                 return None
             add("'")
         elif kind == "nested":
+            comments += 1
+            if comments > limit:
+                raise Unreadable("too long")
             at = _after_nested_comment(sql, found.start("nested"))
             if at < 0:
                 return None
         elif kind == "unicode":
-            add('"' + fold(clip(_unescape(found[kind][3:-1].replace('""', '"')), vendor)))
+            text = found[kind]
+            token = known.get(text)
+            if token is None:
+                token = known[text] = '"' + fold(clip(_unescape(text[3:-1].replace('""', '"')), vendor))
+            add(token)
         elif kind == "end":
             return None if conditional else tokens
         elif kind == "conditional":

@@ -93,8 +93,13 @@ def _columns(statement: Structure, table: str, columns: Sequence[str], vendor: s
             return unknown
         return table in bound or (Bound.JOINED in bound and _visible(group, table))
 
-    def all_columns(access: Access, reason: str, *, star: bool = False) -> None:
-        found.extend(Found(column, access, reason, star) for column in columns)
+    said: set[tuple[Access, str]] = set()
+
+    def all_columns(access: Access, reason: str) -> None:
+        # A text may say it a thousand times.
+        if (access, reason) not in said:
+            said.add((access, reason))
+            found.extend(Found(column, access, reason) for column in columns)
 
     if table in statement.types and vendor == "postgresql":
         all_columns(Access.READ, "whole row")

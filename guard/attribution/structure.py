@@ -92,10 +92,11 @@ class Group:
         found: set[str | Bound] = set()
         group: Group | None = self
         while group is not None:
-            bound = set(group.bindings.get(qualifier, ()))
+            bound = group.bindings.get(qualifier)
+            if bound:
+                found |= bound
             for other in group.beside:
-                bound |= other.bindings.get(qualifier, set())
-            found |= bound
+                found |= other.bindings.get(qualifier, set())
             if bound and nearest and not joining:
                 break
             joining = group.joining

@@ -10,8 +10,8 @@ from django.db import connections
 from tests.integration.attribution import oracles, smith, test_corpus
 
 #: More of them, and others, are for whoever looks for misses: some tens of thousands have been looked at.
-COUNT = int(os.environ.get("GUARD_TEST_SMITH_STATEMENTS", "250"))
-SEED = int(os.environ.get("GUARD_TEST_SMITH_SEED", "1"))
+COUNT = int(os.environ.get("GUARD_TEST_STATEMENTS", "250"))
+SEED = int(os.environ.get("GUARD_TEST_SEED", "1"))
 
 SCHEMA = oracles.Schema({table: smith.columns(table) for table in smith.TABLES}, smith.TARGETS)
 

@@ -20,6 +20,8 @@ HOSTILE = {
     "unbalanced parenthesis": "SELECT id FROM book WHERE (x = 1",
     "closing parentheses": ")))) SELECT id FROM book",
     "quotes": "SELECT id FROM book WHERE " + "'" * 100_001,
+    "nested comments": "SELECT id FROM book WHERE " + "/*a*/" * 12_000,
+    "quoted capitals": "SELECT id FROM book WHERE " + '"B"."X" ' * 2_000,
     "dots": "SELECT " + "a." * 30_000 + "b FROM book",
     "braces": "{CALL book}",
     "literals without an end": "SELECT id FROM book WHERE x IN (" + "'a', " * 1_900,
@@ -77,6 +79,12 @@ def test_bulk_inserts_and_long_lists_are_read_whatever_their_length(vendor: str)
 
 def test_a_comment_that_a_line_break_ends_is_not_joined_with_what_follows() -> None:
     assert ask("SELECT id FROM book WHERE x IN (1) -- (%s)\n, (%s), (status)") == "read"
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_reading_stops_at_so_many_comments(vendor: str) -> None:
+    with pytest.raises(Unreadable, match="too long"):
+        list(readings("/*a*/" * (_MAX_TOKENS + 1), vendor, _MAX_TOKENS))
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
