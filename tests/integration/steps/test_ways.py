@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from guard.ledger import connecting
@@ -91,6 +91,37 @@ def test_the_cheapest_way_is_taken_and_a_rebuild_is_said(altering: Altering, wha
         assert remark.startswith("It rebuilds the table in place, beside its readers and writers: ")
 
 
+@pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("what", CHEAP)
+def test_a_transaction_that_has_read_may_still_write_and_is_not_ended_for_a_lock(
+    altering: Altering, connection: BaseDatabaseWrapper, what: str
+) -> None:
+    change, _ = CHEAP[what]
+    altering.make(", i integer, j integer, KEY shared (i, j)")
+    tries: list[str] = []
+
+    def beside_others(sql: str, params: object) -> None:
+        if "ALTER TABLE" in sql:
+            tries.append(sql)
+        if len(tries) == 4 and connection.in_atomic_block:
+            cursor.execute("UPDATE ways SET y = 2")
+            transaction.set_rollback(True, connection.alias)
+            atomic.__exit__(None, None, None)
+        altering._execute(sql, params)
+
+    ddl = ddl_for(altering.connection, beside_others)
+    atomic = transaction.atomic(using=connection.alias)
+    atomic.__enter__()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM ways")
+        change(ddl)
+
+    assert not connection.in_atomic_block
+    # None of them has waited, so that none could meet the transaction in a circle.
+    assert len(tries) >= 4
+    assert all("NOWAIT" in sql for sql in tries)
+
+
 #: What lets the server only rebuild the table, and whether its writers are locked out meanwhile.
 DEAR = {
     "a compressed table": ("", "ROW_FORMAT=COMPRESSED", False),
@@ -160,8 +191,8 @@ def test_where_readers_follow_one_another_it_stands_in_the_line_for_a_moment(alt
 
 
 @pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
-def test_a_rebuild_waits_for_its_lock_and_is_not_for_nothing(altering: Altering) -> None:
-    altering.make()
+def test_a_rebuild_of_a_large_table_waits_for_its_lock_and_is_not_for_nothing(altering: Altering) -> None:
+    altering.make(rows=SMALL + 1)
 
     altering.do(lambda ddl: ddl.forbid_null("ways", "x"))
 
