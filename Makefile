@@ -7,7 +7,8 @@
 #   make docs-outputs      writes what the commands in the docs really print into the pages (look at the difference!)
 #   make bench             what guard costs per statement, a fleet's beats (GUARD_BENCH_BEATS=180000: an hour's worth),
 #                          and readers beside DDL and a long transaction (GUARD_BENCH_LOCK_SECONDS=3, GUARD_BENCH_ROWS=1000000)
-#   make histories         lints published apps' own histories, and upgrades through them under guard (PROJECT=wagtail, DB=…)
+#   make histories         lints published apps' own histories, and upgrades through them under guard (PROJECT=wagtail, DB=…,
+#                          FROM="--hop=4 --every=3": every third state, upgraded by four migrations)
 #   make clean             removes what the others made
 
 DB ?= sqlite
