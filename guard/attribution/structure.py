@@ -12,7 +12,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 
 from guard.attribution import keywords
-from guard.attribution.lexer import NUMBER, PLACEHOLDER, Spellings
+from guard.attribution.lexer import NUMBER, PLACEHOLDER, VARIABLE, Spellings
 from guard.attribution.watchlist import Access
 
 
@@ -346,6 +346,9 @@ class _Reader:
         elif word == "declare":
             self._walk_after(first, "for")
         elif word == "prepare":
+            if self.tokens[first + 2] == "(":
+                # The types of its parameters.
+                out.types |= self._listed(first + 2)
             self._walk_after(first, "as")
         elif word == "create":
             self._create(first)
@@ -412,8 +415,15 @@ class _Reader:
             after = self.closing[index] + 1
             if after < self.size:
                 return after
-        while self.tokens[index] in keywords.EXPLAIN_OPTIONS or self.tokens[index] == "=":
-            index += 1
+        while True:
+            if self.tokens[index] in keywords.EXPLAIN_OPTIONS or self.tokens[index] == "=":
+                index += 1
+            elif self.tokens[index : index + 2] == ["into", VARIABLE]:
+                index += 2
+            elif self.tokens[index] == "for" and self.tokens[index + 1] in ("schema", "database"):
+                index += 3
+            else:
+                break
         return index if self.tokens[index] in keywords.EXPLAINED else 0
 
     def _walk_after(self, start: int, keyword: str) -> None:
@@ -1065,6 +1075,7 @@ class _Reader:
             if frame.insert is not None:
                 frame.group = frame.insert
                 frame.ctes = frame.ctes_before
+            return self._bind_versions(frame, index + 1)
         elif word == "into":
             if not frame.expect:
                 frame.expect = self._names(index + 1) and clause == "select"
@@ -1141,6 +1152,18 @@ class _Reader:
         else:
             return -1
         return index + 1
+
+    def _bind_versions(self, frame: _Frame, index: int) -> int:
+        """PostgreSQL's `RETURNING old, new`, and their aliases: the changed row before and after."""
+        if not self.postgresql or frame.target is None:
+            return index
+        names = {"old", "new"}
+        if self.tokens[index] == "with" and self.tokens[index + 1] == "(":
+            names |= self._listed(index + 1)
+            index = self.closing[index + 1] + 1
+        for name in names:
+            frame.group.bind(name, frame.target.table)
+        return index
 
     def _begins_assigning(self, frame: _Frame, index: int) -> bool:
         """Whether SET begins its clause there, for it may be a name, too."""
