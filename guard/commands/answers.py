@@ -18,7 +18,7 @@ Total = Annotated[int, "How many there are on all pages."]
 Limit = Annotated[int, "How many are on a page at most."]
 PageNumber = Annotated[int, "Which page this is, from 1."]
 Pages = Annotated[int, "How many pages there are."]
-StepKind = Literal["column", "table", "default", "nullable", "migration"]
+StepKind = Literal["column", "table", "default", "nullable", "key", "migration"]
 StepState = Annotated[
     Literal["waiting", "sealed", "aside", "done", "withdrawn"], "`sealed`: it is being taken at this moment."
 ]

@@ -54,8 +54,8 @@ def run(call: Call) -> None:
         while True:
             unfinished = _round(call, teller, deadline if wait else None)
             left = deadline - time.monotonic()
-            # What is set aside waits for KEEP_FOR, not for anybody's deploy; a kept default harms nobody.
-            waits = [a for a in unfinished if a.step.kind is not rows.StepKind.DEFAULT]
+            # What is set aside waits for KEEP_FOR, not for anybody's deploy; what is only tidied harms nobody.
+            waits = [a for a in unfinished if a.step.kind not in rows.TIDY]
             if not wait or not waits or left <= 0:
                 break
             teller.refresh(waits, left)
@@ -154,7 +154,7 @@ class _Teller:
         # Of a step that is tried again, how it stands now; what was taken stays told.
         self.results = [r for r in self.results if (r["database"], r["id"]) != key or r["outcome"] in _TAKEN]
         self.results.append({**contract.explain(attempt), "database": key[0], "id": key[1], "waits_for": waits})
-        if self._call.json or (step.kind is rows.StepKind.DEFAULT and not attempt.taken):
+        if self._call.json or (step.kind in rows.TIDY and not attempt.taken):
             return
         if attempt.taken:
             self._blockers.pop(key, None)

@@ -74,7 +74,7 @@ def _meant(gate: contract.Contractor, target: str) -> list[rows.Step]:
 
 
 def _can_be_restored(step: rows.Step) -> bool:
-    if step.kind in (rows.StepKind.DEFAULT, rows.StepKind.NULLABLE):
+    if step.kind in (*rows.TIDY, rows.StepKind.NULLABLE):
         return step.state is rows.StepState.DONE
     return step.state is rows.StepState.ASIDE
 
@@ -98,7 +98,11 @@ def _bring_back(gate: contract.Contractor, step: rows.Step, where: str) -> list[
 
 
 def _reopened(step: rows.Step, where: str) -> str:
-    has = "has its database default" if step.kind is rows.StepKind.DEFAULT else "takes NULL"
+    has = {
+        rows.StepKind.DEFAULT: "has its database default",
+        rows.StepKind.KEY: "lets go of what it refers to",
+        rows.StepKind.NULLABLE: "takes NULL",
+    }[step.kind]
     return f"{step.target} {has} again{where}, until no instance without {step.app}.{step.migration} is deployed."
 
 

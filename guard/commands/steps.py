@@ -12,11 +12,15 @@ from guard.ledger import rows
 _STYLES = {"waiting": "waits", "ready": "good", "set aside": "name", "being taken": "waits", "withdrawn": "faint"}
 
 #: What a kind of step is about, where it is not the column or table itself.
-_OF = {rows.StepKind.DEFAULT.value: "the default of ", rows.StepKind.NULLABLE.value: "NULL in "}
+_OF = {
+    rows.StepKind.DEFAULT.value: "the default of ",
+    rows.StepKind.KEY.value: "the ON DELETE action of ",
+    rows.StepKind.NULLABLE.value: "NULL in ",
+}
 
 
 def name(step: dict[str, Any]) -> str:
-    """What the step is about; a column whose default is kept for old code stays."""
+    """What the step is about; a column that keeps something for old code stays."""
     return f"{_OF.get(step['kind'], '')}{step['target']}"
 
 

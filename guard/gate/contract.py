@@ -8,7 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -25,7 +25,7 @@ from guard.ledger.store import Ledger
 from guard.ledger.tables import Conflict
 from guard.runtime import process
 from guard.schema import declared
-from guard.steps import fill, leftover, leftovers, slating
+from guard.steps import fill, leftover, leftovers, loose_keys, slating
 from guard.steps.ddl import ColumnFacts, Ddl, ddl_for, postgresql
 from guard.steps.leftovers import Leftover
 from guard.steps.locks import is_timeout as is_lock_timeout
@@ -183,9 +183,9 @@ class Contractor:
         if found.step.payload.get("held"):
             # Held whole: it is not applied, and the question is whether it may be.
             found = replace(found, applied=True)
-        if found.step.kind is rows.StepKind.DEFAULT:
-            # A default harms nobody, and old code that comes back needs it to insert: it stays as long as what was
-            # removed beside it can be restored.
+        if found.step.kind in rows.TIDY:
+            # It harms nobody, and old code that comes back needs it to insert or to delete: it stays as long as what
+            # was removed beside it can be restored.
             window = self.policy.rollback_window + self.policy.keep_for
             return verdict.decide(found, replace(self.policy, rollback_window=window))
         decide = verdict.decide_erase if found.step.aside_name else verdict.decide
@@ -264,6 +264,9 @@ class Contractor:
             reopened = self._reopen(sealed, token)
             outcome = Outcome.LOCKED if is_lock_timeout(error) else Outcome.FAILED
             return Attempt(reopened, outcome, detail=first_line(error))
+        if taken.kind is rows.StepKind.KEY:
+            # Else the next `migrate` does.
+            self.validate_foreign_keys(taken.table, taken.column)
         self._record(sealed, taken, time.monotonic() - started, again)
         outcome = Outcome.ASIDE if taken.state is rows.StepState.ASIDE else Outcome.DONE
         return Attempt(taken, outcome, again, detail=" ".join(self.ddl.remarks))
@@ -307,6 +310,11 @@ class Contractor:
                 self._require_as_left(held)
                 self.ddl.drop_default(held.table, held.column)
                 return self._finished(held, token)
+            if held.kind is rows.StepKind.KEY:
+                if not target.exists():
+                    raise _Changed(f"{held.target} is no longer in the database")
+                loose_keys.tighten(self.ddl, held)
+                return self._finished(held, token)
             if held.kind is rows.StepKind.NULLABLE:
                 self._forbid_null(held)
                 return self._finished(held, token)
@@ -329,7 +337,7 @@ class Contractor:
         if now is None:
             raise _Changed(f"{step.target} is no longer in the database")
         # NOT NULL already, and its default still there: an attempt that was interrupted.
-        if not left.same_as(replace(now, null=True)):
+        if not left.same_but_keys(replace(now, null=True)):
             raise _Changed(f"{step.target} is not as `migrate` left it: somebody has changed its definition")
         leftover.forbid_null(self.ddl, step, drop_default=bool(step.payload.get("kept")))
 
@@ -403,6 +411,8 @@ class Contractor:
         if step.kind is rows.StepKind.DEFAULT:
             column = self.ddl.facts(step.table, step.column)
             return protocol.Found(column is not None and column.default is not None, aside=False, wanted=wanted)
+        if step.kind is rows.StepKind.KEY:
+            return protocol.Found(loose_keys.is_loose(self.ddl, step), aside=False, wanted=wanted)
         if step.kind is rows.StepKind.NULLABLE:
             column = self.ddl.facts(step.table, step.column)
             kept = column is not None and bool(step.payload.get("kept")) and column.default is not None
@@ -542,6 +552,17 @@ class Contractor:
             with _quietly(), self.ledger.transaction(lock_wait=self.config.lock_timeout):
                 self.ddl.validate_foreign_keys(table, column)
 
+    def _validate_interrupted(self) -> None:
+        """The same of foreign keys that have been made strict by a taker which ended before it could validate them."""
+        done = {
+            (step.table, step.column)
+            for step in self.ledger.steps(rows.StepState.DONE)
+            if step.kind is rows.StepKind.KEY
+        }
+        if done and self.connection.vendor == "postgresql":
+            for table, column in done.intersection(postgresql.unvalidated(self.connection)):
+                self.validate_foreign_keys(table, column)
+
     def validate_named(self, names: Sequence[str]) -> None:
         """The same of foreign keys by their names, whatever their tables are called by now."""
         if names and isinstance(self.ddl, postgresql.PostgresqlDdl):
@@ -595,6 +616,7 @@ class Contractor:
         with _quietly():
             # On a connection of its own, which sees only what is committed.
             self.ledger.keep_epochs(self.due())
+            self._validate_interrupted()
         deadline = time.monotonic() + patience
         attempts = []
         for step in self.due():
@@ -690,7 +712,7 @@ class Contractor:
         if not self._target(step).exists(step.aside_name):
             # What somebody has dropped is only noted.
             return True
-        if vendor == "mysql" and step.kind in protocol.REMOVING and not step.aside_name:
+        if vendor == "mysql" and step.kind in (*protocol.REMOVING, rows.StepKind.KEY) and not step.aside_name:
             # Names of columns and indexes change in an instant, and so do foreign keys that are not checked.
             return True
         return self.ddl.is_small(step.table)
@@ -788,9 +810,11 @@ class Contractor:
         return bool(step.payload.get(REOPENING)) and self._wanted(step)
 
     def _give_room(self, step: rows.Step) -> rows.Step | None:
-        """Allow NULL again, or put the kept default back; None where the column is not what that was for."""
+        """Allow NULL again, or put back what was kept; None where the column is not what that was for."""
         if step.kind is rows.StepKind.DEFAULT:
             return self._put_default_back(step)
+        if step.kind is rows.StepKind.KEY:
+            return self._put_action_back(step)
         if self.ddl.facts(step.table, step.column) is None:
             return None
         with self._ddl_transaction(step.table):
@@ -811,7 +835,7 @@ class Contractor:
     def _put_default_back(self, step: rows.Step) -> rows.Step | None:
         left, now = ColumnFacts.from_json(step.payload["left"]), self.ddl.facts(step.table, step.column)
         # What has been altered since, by a migration or by hand, is not what the default was for.
-        if now is None or left.default is None or not left.same_as(replace(now, default=left.default)):
+        if now is None or left.default is None or not left.same_but_keys(replace(now, default=left.default)):
             return None
         if now.default is not None:
             return None
@@ -820,7 +844,7 @@ class Contractor:
             self.ddl.set_default_expression(step.table, step.column, left.default)
             back = self.ddl.facts(step.table, step.column)
             assert back is not None
-            again = slating.slate(self.ledger, step)
+            again = self._slate_again(step)
             again = self.ledger.save(again, self._reopened(again, back))
         self._note_reopened(step)
         return again
@@ -834,21 +858,43 @@ class Contractor:
         self.reopened.append(step)
         self.note("reopen", step.target, migration=f"{step.app}.{step.migration}", sql=self._said)
 
-    def put_defaults_back(self) -> None:
-        """Old code that has come back, or is about to, inserts without the columns whose kept defaults have gone."""
+    def put_back(self) -> None:
+        """Old code that has come back, or is about to, needs what was kept for it, and has been taken since.
+
+        It inserts without the columns that had a default, and deletes what loose foreign keys refer to.
+        """
         fleet = evidence.read_fleet(self.ledger)
         users = [fleet.footprints.get(instance.digest) for instance in fleet.instances if instance.live(fleet.now)]
-        for step in self.ledger.steps(rows.StepState.DONE):
-            if step.kind is not rows.StepKind.DEFAULT or not any(
-                protocol.relies(footprint, step) for footprint in (*users, self.me.footprint)
-            ):
+        for step in self.ledger.steps(rows.StepState.DONE, rows.StepState.WAITING):
+            # Django may have made a foreign key anew; or putting its action back was interrupted.
+            due = step.kind is rows.StepKind.KEY or (step.kind in rows.TIDY and step.state is rows.StepState.DONE)
+            if not due or not any(protocol.relies(footprint, step) for footprint in (*users, self.me.footprint)):
                 continue
             if self.connection.vendor == "sqlite" and not self.ddl.is_small(step.table):
                 continue
             self._said = []
             # Where its table is in use, or another process is at it, the next `migrate` looks again.
             with suppress(DatabaseError, Conflict):
-                self._put_default_back(step)
+                self._give_room(step)
+
+    def _put_action_back(self, step: rows.Step) -> rows.Step | None:
+        # What has been altered since, by a migration or by hand, is not what the action was for.
+        if not loose_keys.can_loosen(self.ddl, step):
+            return None
+        with self._ddl_transaction(step.table):
+            # Its row first: where DDL commits by itself, somebody must know that the key is to be strict.
+            again = self._slate_again(step)
+            again = self.ledger.save(again, replace(slating.with_payload(again), reopened_at=self.ledger.now()))
+            loose_keys.loosen(self.ddl, step)
+        self.validate_foreign_keys(step.table, step.column)
+        self._note_reopened(step)
+        return again
+
+    def _slate_again(self, step: rows.Step) -> rows.Step:
+        """Slate a step that is done. Between the two changes of its row nobody would know of it."""
+        # Elsewhere the DDL's own transaction joins them.
+        with self.ledger.transaction() if self.connection.vendor == "mysql" else nullcontext():
+            return slating.slate(self.ledger, step)
 
     def _restore_under_seal(self, step: rows.Step) -> rows.Step:
         token = uuid.uuid4().hex

@@ -733,10 +733,11 @@ def _validate_foreign_keys(session: Session) -> None:
     if connection.vendor != "postgresql":
         return
     # Also those that a plan which was interrupted has left.
-    steps = {(step.table, step.column) for step in session.ledger.steps() if step.kind is rows.StepKind.COLUMN}
+    keyed = (rows.StepKind.COLUMN, rows.StepKind.KEY)
+    steps = {(step.table, step.column) for step in session.ledger.steps() if step.kind in keyed}
     left = [pair for pair in postgresql.unvalidated(connection) if pair in steps] if steps else []
     wanted = dict.fromkeys([*session.report.to_validate, *left])
-    if not wanted:
+    if not (wanted or session.report.made_again):
         return
     with contract.contractor(connection.alias, session.config) as gate:
         for table, column in wanted:
@@ -753,7 +754,7 @@ def _take_ready_steps(
         with contract.contractor(session.ledger.connection.alias, session.config, me) as gate:
             if only is None:
                 gate.tidy_up()
-                gate.put_defaults_back()
+                gate.put_back()
             return gate.round(
                 patience=min(session.config.lock_patience, session.config.migrate_budget),
                 wanted=lambda step: (

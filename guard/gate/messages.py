@@ -156,7 +156,7 @@ def after_migrate(session: Session, held: Sequence[Held], attempts: Sequence[con
                 lines.append(f"{INDENT}Old code may read NULL there, in rows that new code has inserted.")
     for step, nulls in report.given_back:
         lines.append(f"guard: {step.target} is back in use, with its data.")
-        if step.payload.get(slating.GIVEN_TO) and slating.refers(step):
+        if step.id in report.forbidding:
             lines.append(
                 f"{INDENT}Releases in between, which do not know it, cannot delete what its rows refer to until they "
                 "are replaced."
@@ -213,8 +213,7 @@ def _attempts(attempts: Sequence[contract.Attempt], now: float, *, skip: set[int
         if attempt.taken:
             lines.append(f"guard: {taken(attempt)}")
         elif attempt.outcome.value == "blocked":
-            # A kept default waits silently: it harms nobody.
-            if step.id not in skip and step.kind is not rows.StepKind.DEFAULT and step.state is rows.StepState.WAITING:
+            if step.id not in skip and step.kind not in rows.TIDY and step.state is rows.StepState.WAITING:
                 lines.append(f"guard: {step.target} still waits; `manage.py guard why {step.pasted}` says for what.")
         else:
             lines.append(f"guard: {not_taken(attempt)}")
@@ -245,6 +244,8 @@ def _taken(attempt: contract.Attempt) -> str:
         return f"{step.target} is set aside; `manage.py guard restore {step.pasted}` brings it back until it is erased."
     if step.kind is rows.StepKind.DEFAULT:
         return f"{step.target} needs its database default no more: dropped."
+    if step.kind is rows.StepKind.KEY:
+        return f"{step.target} has its foreign key as the models declare it: what its rows refer to stays."
     if step.kind is rows.StepKind.NULLABLE:
         return f"{step.target} takes NULL no more."
     return f"{step.target} is erased."
@@ -398,6 +399,7 @@ def cannot_unapply_guard(steps: Sequence[rows.Step]) -> str:
     """guard's own tables hold the only record of contract work that is not finished."""
     words = {
         rows.StepKind.DEFAULT: "its kept default",
+        rows.StepKind.KEY: "its loose foreign key",
         rows.StepKind.NULLABLE: "still nullable",
         rows.StepKind.MIGRATION: "held",
     }

@@ -22,6 +22,7 @@ from django.db.migrations import (
     AlterField,
     AlterIndexTogether,
     AlterModelOptions,
+    AlterModelTable,
     AlterUniqueTogether,
     CreateModel,
     DeleteModel,
@@ -31,6 +32,7 @@ from django.db.migrations import (
     RemoveIndex,
     RenameField,
     RenameIndex,
+    RenameModel,
     SeparateDatabaseAndState,
 )
 from django.db.migrations.executor import MigrationExecutor
@@ -48,7 +50,7 @@ from guard.phases import plan as phases_plan
 from guard.phases.plan import MigrationJudgement
 from guard.phases.words import Disposition, Judgement, Phase, Target
 from guard.schema import catalog
-from guard.steps import delete_model, leftover, leftovers, slating
+from guard.steps import delete_model, leftover, leftovers, loose_keys, slating
 from guard.steps.add_field import KeepDefaultAddField, NamedAgainAddField, ReclaimField
 from guard.steps.alter_field import SteppedAlterField, SteppedRenameField
 from guard.steps.companion import MAKING, Companion, MakeMissing
@@ -60,6 +62,12 @@ from guard.steps.standing_in import Author
 
 Key = tuple[str, str]
 
+
+#: What makes another thing of a column, or of a whole table,
+_REMAKES = (AlterField, RenameField, RenameModel, AlterModelTable, RemoveField, DeleteModel)
+
+#: and of these what finds it as it is declared by itself.
+_SPLIT = (SplitRemoveField, delete_model.SplitDeleteModel, delete_model.SplitRemoveManyToMany)
 
 #: Where Django's operations on models and fields come from: none of them touches what others have made.
 _PLAIN = {CreateModel.__module__, AddField.__module__}
@@ -142,6 +150,11 @@ def _names_held(step: rows.Step) -> Iterator[str]:
         yield from step.payload.get(leftover.COMPANIONS, ())
 
 
+def _model_before(operation: Operation) -> str:
+    """The lower-cased name of the model that an operation is about, as it is before it."""
+    return operation.old_name_lower if isinstance(operation, RenameModel) else delete_model.model_of(operation)
+
+
 class Planner:
     """One plan's decisions."""
 
@@ -186,6 +199,8 @@ class Planner:
         self._remade: set[str | tuple[str, ...]] = set()
         #: Migrations without second steps, because the plan gives names that they free to something else.
         self._in_one: set[Key] = set()
+        #: Tables with foreign keys that are loose, or may be when this plan has taken over what is left of them.
+        self._loose_in = {step.table for step in self.known if step.kind is rows.StepKind.KEY}
         #: Whether an earlier operation of the plan may write rows.
         self._data_may_change = False
 
@@ -426,6 +441,8 @@ class Planner:
             for operation in judgement.operations
             if operation.phase is Phase.UNSAFE
             for step in self._pending(operation.takes)
+            # Its foreign key is made strict before.
+            if step.kind is not rows.StepKind.KEY
         ]
         # A rename that its author has declared to be safe does not stop the fleet.
         renamed += [
@@ -564,6 +581,7 @@ class Planner:
                 # What is kept for old code is kept through alterations, and minds a new name alone.
                 if step.id not in self._returning
                 and step.id not in own
+                and step.kind is not rows.StepKind.KEY
                 and (
                     step.kind not in (rows.StepKind.DEFAULT, rows.StepKind.NULLABLE)
                     or (isinstance(operation, RenameField) and judged.phase is not Phase.NEUTRAL)
@@ -790,8 +808,30 @@ class Planner:
                 operation.companions = frozenset(self._standing)
             elif isinstance(operation, SteppedAlterField) and self._connection.get_autocommit():
                 operation.fills_behind = all(_meets_no_null(operation, later) for later in operations[index + 1 :])
-        if any(a is not b for a, b in zip(operations, migration.operations, strict=True)):
-            self.session.stand_ins[key] = with_operations(migration, operations)
+        first = [
+            (*self._tightens(operation, judged, key[0], after), operation)
+            for operation, judged in zip(operations, judgement.operations, strict=True)
+        ]
+        if any(len(a) > 1 or a[-1] is not b for a, b in zip(first, migration.operations, strict=True)):
+            self.session.stand_ins[key] = with_operations(migration, [each for pair in first for each in pair])
+
+    def _tightens(
+        self, operation: Operation, judged: Judgement, app: str, after: ProjectState
+    ) -> Iterator[loose_keys.Tighten]:
+        """What makes foreign keys strict, before an operation that makes another thing of their columns."""
+        if isinstance(operation, (ReclaimField, delete_model.ReclaimModel, delete_model.ReclaimManyToMany)):
+            self._loose_in |= {target.table for target in judged.makes}
+        if not isinstance(operation, _REMAKES) or isinstance(operation, _SPLIT):
+            return
+        altered = self._column(operation, app, after) if isinstance(operation, AlterField) else None
+        targets = dict.fromkeys(
+            (target.table, target.column)
+            for target in (*judged.takes, *judged.names, *([altered] if altered else []))
+            if target.table in self._loose_in
+        )
+        if targets:
+            field = operation.field if isinstance(operation, AlterField) and judged.phase is Phase.NEUTRAL else None
+            yield loose_keys.Tighten(list(targets), _model_before(operation), self.session.report, field)
 
     def _instead(
         self, operation: Operation, judged: Judgement, author: Author, after: ProjectState, split: bool

@@ -323,7 +323,7 @@ _WHOLE = frozenset({1, 2, 3, 9, 10, 11, 12})
 def decide(evidence: Evidence, policy: Policy) -> Verdict:
     """May a WAITING step be taken (or, under its seal, still be taken)?"""
     step = evidence.step
-    asked = _TIDY if step.kind in (StepKind.DEFAULT, StepKind.NULLABLE) else _ALL
+    asked = _TIDY if step.kind in (StepKind.DEFAULT, StepKind.KEY, StepKind.NULLABLE) else _ALL
     if step.state is StepState.SEALED:
         # Who had flushed when it was sealed has flushed; who registered since watches from birth. The epoch of another
         # step, slated meanwhile, is no reason to give the seal up.
@@ -402,6 +402,8 @@ class _Reader:
         step = self.step
         if step.kind is StepKind.DEFAULT:
             return f"the default of {step.target}"
+        if step.kind is StepKind.KEY:
+            return f"the ON DELETE action of {step.target}"
         if step.kind is StepKind.NULLABLE:
             return f"NULL in {step.target}"
         return f"{step.kind} {step.target}"

@@ -28,8 +28,14 @@ class StepKind(StrEnum):
     DEFAULT = "default"
     #: NULL, which the expand step of an AlterField still allows for old code.
     NULLABLE = "nullable"
+    #: The ON DELETE action of a foreign key that came back, which lets go of its rows for code that does not know it.
+    KEY = "key"
     #: A migration that is held and runs whole.
     MIGRATION = "migration"
+
+
+#: Kinds that take away what harms nobody: they wait in silence, and an old release that comes back gets it again.
+TIDY = frozenset({StepKind.DEFAULT, StepKind.KEY})
 
 
 class StepState(StrEnum):
@@ -252,6 +258,12 @@ class Refusal:
                 f"The default of {step.target} is being taken away right now, and this release, which lacks migration "
                 f"{step.app}.{step.migration}, may insert without a value. Wait for the step to end: the next "
                 "`manage.py migrate` puts the default back."
+            )
+        if step.kind is StepKind.KEY:
+            return (
+                f"The ON DELETE action of {step.target} is being taken away right now, and this release, which lacks "
+                f"migration {step.app}.{step.migration}, may delete what its rows refer to. Wait for the step to end: "
+                "the next `manage.py migrate` puts the action back."
             )
         if step.kind is StepKind.NULLABLE:
             return (

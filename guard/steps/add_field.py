@@ -17,7 +17,7 @@ from django.db.models.expressions import RawSQL
 from guard.ledger import protocol, rows
 from guard.ledger.store import Ledger
 from guard.phases import defaults
-from guard.steps import leftover, slating
+from guard.steps import leftover, loose_keys, slating
 from guard.steps.ddl import Ddl, ddl_for
 from guard.steps.relaxing import NoDefault, static_default
 from guard.steps.report import Report
@@ -194,6 +194,9 @@ class ReclaimField(KeepDefaultAddField):
         if own:
             default = effective_default(schema_editor, field, self.field.default)
         if step is not None:
+            loose = loose_keys.slate(ledger, self.author, after, field, step)
+            if slating.forbidding(step) and not loose:
+                self.author.report.forbidding.append(step.id)
             take_over(
                 schema_editor,
                 step,
@@ -202,6 +205,7 @@ class ReclaimField(KeepDefaultAddField):
                 self.author.report,
                 keep_default=keep,
                 given_to=self.author.migration,
+                loose=loose,
             )
         else:
             step = slating.given_to(ledger, table, column, self.author.migration)
@@ -253,8 +257,12 @@ def take_over(
     *,
     keep_default: bool = False,
     given_to: Pair | None = None,
+    loose: str = "",
 ) -> None:
-    """Give the leftover back to use as this field, from wherever its step (waiting, or set aside) stands."""
+    """Give the leftover back to use as this field, from wherever its step (waiting, or set aside) stands.
+
+    `loose`: the ON DELETE action that its foreign keys have meanwhile, if not their own.
+    """
     connection = schema_editor.connection
     ledger = Ledger(connection)
     ddl = ddl_for(connection, schema_editor.execute)
@@ -269,6 +277,7 @@ def take_over(
         default=default,
         prepare=lambda value: field.get_db_prep_save(value, connection),
         keep_default=keep_default,
+        loose=loose,
     )
     given_up = list(given_to) if given_to is not None else None
     step = ledger.save(step, slating.withdrawn(step, ledger.now(), **{slating.GIVEN_TO: given_up}))

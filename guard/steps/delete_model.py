@@ -19,7 +19,7 @@ from django.db.migrations.state import ProjectState
 
 from guard.ledger import protocol, rows
 from guard.ledger.store import Ledger
-from guard.steps import leftover_table, leftovers, slating
+from guard.steps import leftover_table, leftovers, loose_keys, slating
 from guard.steps.ddl import TableFacts, ddl_for
 from guard.steps.standing_in import Author, StandIn
 
@@ -55,6 +55,12 @@ def expand(
     if found is None:
         author.report.notes.append(f"{table} is not in the database: somebody has dropped it already.")
         return
+    found = TableFacts(
+        {
+            column: loose_keys.as_declared(each, loose_keys.open_steps(ledger, table, column))
+            for column, each in found.columns.items()
+        }
+    )
     app, name = author.migration
     whole = original or model
     facts = {"found": found.to_json(), "declared": declared(whole, connection)}
@@ -94,8 +100,13 @@ def expand(
     author.report.to_validate += [(table, column) for column, facts in left.columns.items() if facts.foreign_keys]
 
 
-def give_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, step: rows.Step, *, given_to: bool) -> None:
-    """Give the leftover table back to use, from wherever its step (waiting, or set aside) stands."""
+def give_back(
+    schema_editor: BaseDatabaseSchemaEditor, author: Author, step: rows.Step, *, given_to: Model | None
+) -> None:
+    """Give the leftover table back to use, from wherever its step (waiting, or set aside) stands.
+
+    `given_to`: the model that takes it over, where it is not the removal that is unapplied.
+    """
     ledger = Ledger(schema_editor.connection)
     ddl = ddl_for(schema_editor.connection, schema_editor.execute)
     if step.state is rows.StepState.ASIDE:
@@ -103,7 +114,8 @@ def give_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, step: row
         if target.exists(step.aside_name):
             target.bring_back()
         step = ledger.save(step, protocol.restore(step, ledger.now()))
-    given = leftover_table.give_back(ddl, step)
+    loose = _kept_loose(ledger, author, step, given_to) if given_to else {}
+    given = leftover_table.give_back(ddl, step, loose)
     given_up = list(author.migration) if given_to else None
     step = ledger.save(step, slating.withdrawn(step, ledger.now(), **{slating.GIVEN_TO: given_up}))
     for other in ledger.steps(rows.StepState.WITHDRAWN):
@@ -116,6 +128,19 @@ def give_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, step: row
         if facts.foreign_keys:
             author.report.to_validate.append((step.table, column))
             author.report.made_again += [key.name for key in facts.foreign_keys]
+
+
+def _kept_loose(ledger: Ledger, author: Author, step: rows.Step, model: Model) -> dict[str, str]:
+    """Columns of the table that is taken over whose foreign keys stay loose, with their ON DELETE actions."""
+    found = {
+        field.column: loose_keys.slate(ledger, author, model, field, step)
+        for field in model._meta.local_concrete_fields
+        if field.column and field.remote_field
+    }
+    loose = {column: action for column, action in found.items() if action}
+    if slating.forbidding(step) - loose.keys():
+        author.report.forbidding.append(step.id)
+    return loose
 
 
 class SplitDeleteModel(StandIn, DeleteModel):
@@ -298,7 +323,7 @@ def take_over(schema_editor: BaseDatabaseSchemaEditor, author: Author, model: Mo
         return False
     if not matches(step, model, schema_editor.connection):
         return False
-    give_back(schema_editor, author, step, given_to=True)
+    give_back(schema_editor, author, step, given_to=model)
     return True
 
 
@@ -326,7 +351,7 @@ def _given_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, model: 
     step = slating.removal_by(ledger, model._meta.db_table, "", author.names)
     if step is not None and step.state in slating.OPEN:
         if slating.is_there(ddl, step):
-            give_back(schema_editor, author, step, given_to=False)
+            give_back(schema_editor, author, step, given_to=None)
             return True
         author.report.notes.append(f"{step.target} was dropped by hand: it is created anew, empty.")
         slating.note_gone(ledger, step)
@@ -334,7 +359,7 @@ def _given_back(schema_editor: BaseDatabaseSchemaEditor, author: Author, model: 
     if step is not None and step.state is rows.StepState.WITHDRAWN and slating.is_there(ddl, step):
         # Given back already by an attempt that was interrupted.
         if "found" in step.payload:
-            leftover_table.give_back(ddl, step)
+            leftover_table.give_back(ddl, step, {})
         return True
     return False
 
@@ -378,7 +403,9 @@ def _join(ledger: Ledger, step: rows.Step) -> None:
     for other in ledger.steps(rows.StepState.WAITING):
         if other.table == step.table and other.column:
             gone = protocol.withdraw(other, ledger.now())
-            ledger.save(other, replace(gone, payload={**gone.payload, JOINS: step.id}))
+            # What has made foreign keys loose has been found as it is declared: it is not wanted again.
+            joins = {} if other.kind is rows.StepKind.KEY else {JOINS: step.id}
+            ledger.save(other, replace(gone, payload={**gone.payload, **joins}))
 
 
 def _drop(schema_editor: BaseDatabaseSchemaEditor, model: Model) -> None:

@@ -132,11 +132,12 @@ def give_back(
     default: object = NO_DEFAULT,
     prepare: Any = None,
     keep_default: bool = False,
+    loose: str = "",
 ) -> GivenBack:
     """Undo the relaxing. `null` is what the field wants; `default` fills NULLs that came in the meantime.
 
     With `keep_default` the column has that default in the database afterwards, so that code which does not know the
-    column can go on inserting.
+    column can go on inserting. `loose`: the ON DELETE action that its foreign keys have in the meantime, if not theirs.
     """
     table, column = step.table, step.column
     found = ColumnFacts.from_json(step.payload["found"])
@@ -145,11 +146,12 @@ def give_back(
     now = ddl.facts(table, column)
     if now is None:
         return GivenBack()
-    actions = {(key.to_table, key.to_column): key.on_delete for key in found.foreign_keys}
+    before = {(key.to_table, key.to_column): key for key in found.foreign_keys}
     for key in now.foreign_keys:
-        action = actions.get((key.to_table, key.to_column))
-        if action is not None and action != key.on_delete:
-            ddl.set_on_delete(table, column, key, action)
+        own = before.get((key.to_table, key.to_column))
+        action = loose or (own.on_delete if own else "")
+        if own is not None and action != key.on_delete:
+            ddl.set_on_delete(table, column, key, action, "" if loose else own.name)
     if null and not now.null:
         # Before its default goes: whoever leaves the column out has to be able to, all the time.
         ddl.allow_null(table, column)

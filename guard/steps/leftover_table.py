@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -55,8 +55,11 @@ def relax(ddl: Ddl, table: str, found: TableFacts, cascading: Collection[str]) -
                 ddl.set_on_delete(table, column, key, action)
 
 
-def give_back(ddl: Ddl, step: rows.Step) -> GivenBack:
-    """Undo the relaxing. What it tells is how many values are NULL where the table had none."""
+def give_back(ddl: Ddl, step: rows.Step, loose: Mapping[str, str]) -> GivenBack:
+    """Undo the relaxing. What it tells is how many values are NULL where the table had none.
+
+    `loose`: ON DELETE actions that the foreign keys of these columns have in the meantime.
+    """
     found = TableFacts.from_json(step.payload["found"])
     name_parts_back(ddl, step)
     lost = 0
@@ -64,11 +67,12 @@ def give_back(ddl: Ddl, step: rows.Step) -> GivenBack:
         now = ddl.facts(step.table, column)
         if now is None or not before.foreign_keys:
             continue
-        actions = {key.to_column: key.on_delete for key in before.foreign_keys}
+        keys = {key.to_column: key for key in before.foreign_keys}
         for key in now.foreign_keys:
-            action = actions.get(key.to_column)
-            if action is not None and action != key.on_delete:
-                ddl.set_on_delete(step.table, column, key, action)
+            own = keys.get(key.to_column)
+            action = loose.get(column) or (own.on_delete if own else "")
+            if own is not None and action != key.on_delete:
+                ddl.set_on_delete(step.table, column, key, action, "" if column in loose else own.name)
         if now.null and not before.null:
             nulls = ddl.nulls(step.table, column)
             lost += nulls

@@ -56,7 +56,11 @@ class _Column(Leftover):
 
     def as_left(self) -> bool:
         left, now = self.step.payload.get("left"), self.ddl.facts(self.step.table, self.step.column)
-        return left is not None and now is not None and ColumnFacts.from_json(left).still_there(now)
+        if left is None or now is None:
+            return False
+        before = ColumnFacts.from_json(left)
+        # A step for its foreign keys may have come before that for its default.
+        return before.same_but_keys(now) if self.step.kind is rows.StepKind.DEFAULT else before.still_there(now)
 
     @property
     def aside_name(self) -> str:

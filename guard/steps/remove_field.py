@@ -12,7 +12,7 @@ from django.db.migrations.state import ProjectState
 
 from guard.ledger import protocol, rows
 from guard.ledger.store import Ledger
-from guard.steps import leftover, slating
+from guard.steps import leftover, loose_keys, slating
 from guard.steps.add_field import make_index, take_over
 from guard.steps.ddl import ColumnFacts, ddl_for
 from guard.steps.relaxing import static_default
@@ -52,7 +52,8 @@ class SplitRemoveField(StandIn, RemoveField):
             gone = f"{table}.{column} is not in the database: somebody has dropped it already."
             self.author.report.notes.append(gone)
             return
-        kept = slating.keeping(ledger, table, column)
+        kept, loose = slating.keeping(ledger, table, column), loose_keys.open_steps(ledger, table, column)
+        found = loose_keys.as_declared(found, loose)
         for keeping in kept:
             # The column as the models had it: what guard itself keeps for old code is not the column's own.
             if keeping.kind is rows.StepKind.DEFAULT or keeping.payload.get("kept"):
@@ -83,7 +84,7 @@ class SplitRemoveField(StandIn, RemoveField):
                 payload=facts,
             ),
         )
-        for keeping in kept:
+        for keeping in (*kept, *loose):
             ledger.save(keeping, protocol.withdraw(keeping, ledger.now()))
         if "found" not in step.payload:
             # Slated while its migration was held whole: the facts come with the migration.

@@ -15,6 +15,8 @@ class Report:
     slated: list[tuple[rows.Step, bool]] = field(default_factory=list)
     #: Targets that an AddField or an unapplied removal gave back to use, with rows whose NULL could not be undone.
     given_back: list[tuple[rows.Step, int]] = field(default_factory=list)
+    #: Of these, the ids of steps whose foreign keys forbid at once that code without them deletes what they refer to.
+    forbidding: list[int] = field(default_factory=list)
     #: Columns whose database default stays for old code.
     kept_defaults: list[rows.Step] = field(default_factory=list)
     #: Columns that stay nullable for old code, with how many rows have NULL.

@@ -62,13 +62,19 @@ def keeping(ledger: Ledger, table: str, column: str) -> list[rows.Step]:
 
     Raises Conflict where one of them is being taken: it would change the column after whoever asks.
     """
-    found = [
+    return not_sealed(
         step
         for step in ledger.steps(rows.StepState.WAITING, rows.StepState.SEALED)
         if step.kind in (rows.StepKind.DEFAULT, rows.StepKind.NULLABLE) and (step.table, step.column) == (table, column)
-    ]
-    if any(step.state is rows.StepState.SEALED for step in found):
-        raise Conflict(f"What is kept for old code in {table}.{column} is being taken right now.")
+    )
+
+
+def not_sealed(steps: Iterable[rows.Step]) -> list[rows.Step]:
+    """Steps that wait to take what is kept for other code. Raises Conflict where one of them is being taken."""
+    found = list(steps)
+    for step in found:
+        if step.state is rows.StepState.SEALED:
+            raise Conflict(f"What is kept for old code in {step.target} is being taken right now.")
     return found
 
 
@@ -144,11 +150,15 @@ def given_to(ledger: Ledger, table: str, column: str, migration: Pair) -> rows.S
     return next((step for step in found if step.payload.get(GIVEN_TO) == list(migration)), None)
 
 
-def refers(step: rows.Step) -> bool:
-    """Whether what the removal takes away had foreign keys."""
+def forbidding(step: rows.Step) -> set[str]:
+    """Columns of what the removal takes away whose foreign keys forbade deleting what its rows refer to."""
     found = step.payload.get("found") or {}
-    columns = [found] if step.column else found.values()
-    return any(facts["foreign_keys"] for facts in columns)
+    columns = {step.column: found} if step.column and found else found
+    return {
+        column
+        for column, facts in columns.items()
+        if any(key["on_delete"] in ("NO ACTION", "RESTRICT") for key in facts["foreign_keys"])
+    }
 
 
 def taken_over_by(ledger: Ledger, table: str, column: str, migrations: Iterable[Pair]) -> rows.Step | None:

@@ -1,7 +1,8 @@
-"""Keeps leftovers and kept defaults through Django's own table rebuilds on SQLite.
+"""Keeps leftovers, kept defaults and loose foreign keys through Django's own table rebuilds on SQLite.
 
 Django rebuilds a table from the historical model's fields for most alterations; a leftover column, and a database
-default that only guard knows, would be lost. They are lent to the model for the length of the rebuild.
+default that only guard knows, would be lost. They are lent to the model for the length of the rebuild. What no field
+can say is put back behind it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from django.db.models.expressions import RawSQL
 from guard.ledger import rows
 from guard.ledger.store import Ledger
 from guard.schema.sqlite_table import Table, names
+from guard.steps import loose_keys
 from guard.steps.ddl.sqlite import SqliteDdl
 
 #: In which a step's column may be there though the models lack it: of what is withdrawn, where an attempt to give it
@@ -117,15 +119,31 @@ def _keeping(
         if name not in there:
             editor.execute(sql, None)
     present = ddl.table(table)
+    loose = _loose_again(definition, present, steps)
     lost = tuple(
         text
         for text in definition.constraints
         if text not in present.constraints
         and (any(names(text, field.column or "") for field in lent) or any(names(text, part) for part in kept))
     )
-    if lost:
-        ddl.rebuild(table, replace(present, constraints=(*present.constraints, *lost)))
+    if lost or loose != present:
+        ddl.rebuild(table, replace(loose, constraints=(*loose.constraints, *lost)))
     return result
+
+
+def _loose_again(before: Table, now: Table, steps: list[rows.Step]) -> Table:
+    """The table with the ON DELETE actions that foreign keys had which wait to be made strict."""
+    for step in steps:
+        if step.kind is not rows.StepKind.KEY or step.state is not rows.StepState.WAITING:
+            continue
+        try:
+            was, column = before.column(step.column), now.column(step.column)
+        except KeyError:
+            continue
+        action = step.payload[loose_keys.LOOSE]
+        if was.references() and was == was.on_delete(action) and column.references():
+            now = now.with_column(column.on_delete(action))
+    return now
 
 
 def _lend_leftovers(model: type[models.Model], definition: Table, steps: list[rows.Step]) -> list[LeftoverField]:

@@ -65,15 +65,17 @@ class ColumnFacts:
 
         return plain(self) == plain(other)
 
+    def same_but_keys(self, other: ColumnFacts) -> bool:
+        """The same, whatever has become of its foreign keys: another step may be about those."""
+        return dataclasses.replace(self, foreign_keys=()).same_as(dataclasses.replace(other, foreign_keys=()))
+
     def still_there(self, now: ColumnFacts) -> bool:
         """Whether it is as it was, but for foreign keys.
 
         What they refer to may have been set aside, which renames it, or erased, which drops them.
         """
         keys = [(key.to_column, key.on_delete) for key in self.foreign_keys]
-        return dataclasses.replace(self, foreign_keys=()).same_as(dataclasses.replace(now, foreign_keys=())) and all(
-            (key.to_column, key.on_delete) in keys for key in now.foreign_keys
-        )
+        return self.same_but_keys(now) and all((key.to_column, key.on_delete) in keys for key in now.foreign_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,11 @@ class Ddl(abc.ABC):
     def drop_default(self, table: str, column: str) -> None: ...
 
     @abc.abstractmethod
-    def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str) -> str:
-        """Make the foreign key again with another ON DELETE action; returns the constraint's name afterwards."""
+    def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str, name: str = "") -> None:
+        """Make the foreign key again with another ON DELETE action.
+
+        `name`: what it is to be called, where a foreign key cannot be made again under the name that it has.
+        """
 
     @abc.abstractmethod
     def drop_column(self, table: str, column: str) -> None:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from django.db import DatabaseError
@@ -147,11 +148,12 @@ class MysqlDdl(Ddl):
     def drop_default(self, table: str, column: str) -> None:
         self._alter(table, f"ALTER COLUMN {self.quote(column)} DROP DEFAULT")
 
-    def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str) -> str:
+    def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str, name: str = "") -> None:
         # A foreign key re-made under its old name in one statement gives error 1826.
-        name = key.name.removesuffix("_guard") if key.name.endswith("_guard") else f"{key.name[:58]}_guard"
-        self._make_again(table, column, key, name, action)
-        return name
+        other = key.name.removesuffix("_guard") if key.name.endswith("_guard") else f"{key.name[:58]}_guard"
+        self._make_again(table, column, key, other if name in ("", key.name) else name, action)
+        if name == key.name:
+            self._make_again(table, column, replace(key, name=other), name, action)
 
     def _make_again(self, table: str, column: str, key: ForeignKey, name: str, action: str) -> None:
         clause = "" if action == "NO ACTION" else f" ON DELETE {action}"

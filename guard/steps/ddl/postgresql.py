@@ -111,7 +111,7 @@ class PostgresqlDdl(Ddl):
     def drop_default(self, table: str, column: str) -> None:
         self._alter(table, f"ALTER COLUMN {self.quote(column)} DROP DEFAULT")
 
-    def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str) -> str:
+    def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str, name: str = "") -> None:
         name = self.quote(key.name)
         clause = "" if action == "NO ACTION" else f" ON DELETE {action}"
         # Deferred checks of this transaction would else forbid the ALTER.
@@ -124,7 +124,6 @@ class PostgresqlDdl(Ddl):
             f"REFERENCES {key.to_table} ({self.quote(key.to_column)}){clause} DEFERRABLE INITIALLY DEFERRED NOT VALID",
         )
         self.execute("SET CONSTRAINTS ALL DEFERRED", None)
-        return key.name
 
     def validate_foreign_keys(self, table: str, column: str) -> None:
         """Validate what was added NOT VALID, apart from the change itself: reads go on, and writes too."""

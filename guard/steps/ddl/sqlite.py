@@ -132,11 +132,10 @@ class SqliteDdl(Ddl):
         definition = self.table(table)
         self.rebuild(table, definition.with_column(definition.column(column).without_default()))
 
-    def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str) -> str:
+    def set_on_delete(self, table: str, column: str, key: ForeignKey, action: str, name: str = "") -> None:
         definition = self.table(table)
         clause = "" if action == "NO ACTION" else action
         self.rebuild(table, definition.with_column(definition.column(column).on_delete(clause)))
-        return key.name
 
     def drop_column(self, table: str, column: str) -> None:
         definition = self.table(table).without_column(column)

@@ -494,10 +494,7 @@ class Deploy:
             attempts = self.take(**guard)
             if all(a.taken for a in attempts) or not any(a.taken for a in attempts):
                 break
-        kept = [
-            a.step.aside_name or a.step.kind is rows.StepKind.DEFAULT if self.guard["KEEP_FOR"] else False
-            for a in attempts
-        ]
+        kept = [a.step.aside_name or a.step.kind in rows.TIDY if self.guard["KEEP_FOR"] else False for a in attempts]
         bad = [
             a
             for a, keeps in zip(attempts, kept, strict=True)

@@ -53,6 +53,9 @@ FOUND: list[tuple[str, tuple[str, ...], str]] = [
     ("nullable", ("require", "db_default"), "waiting"),
     ("nullable", ("require by database", "other default", "db_default"), "waiting"),
     ("including", ("add unique if", "remove"), "waiting"),
+    ("loose key", ("remove", "add x again"), "waiting"),
+    ("loose key", ("remove", "add x again", "add index"), "aside"),
+    ("foreign key", ("delete", "create again"), "waiting"),
 ]
 
 

@@ -24,7 +24,7 @@ from guard.gate.verdict import (
     decide_whole,
     workloads,
 )
-from guard.ledger.rows import LISTED, InstanceKind, InstanceState, StepKind, StepState
+from guard.ledger.rows import LISTED, TIDY, InstanceKind, InstanceState, StepKind, StepState
 from guard.schema.footprint import Footprint
 from tests.unit.gate.cases import (
     DAY,
@@ -660,8 +660,9 @@ def test_what_is_not_removed_waits_for_code_that_has_the_migration(kind: StepKin
     ]
 
 
-def test_a_tidy_step_asks_only_for_old_code_and_for_the_ledger() -> None:
-    default = step(kind=StepKind.DEFAULT)
+@pytest.mark.parametrize("kind", sorted(TIDY))
+def test_a_tidy_step_asks_only_for_old_code_and_for_the_ledger(kind: StepKind) -> None:
+    default = step(kind=kind)
     noisy = spoilt(
         instance("n3", flushed_epoch=0),
         step=default,

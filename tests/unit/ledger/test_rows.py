@@ -107,6 +107,11 @@ def test_a_refusal_says_when_it_happened() -> None:
             "shop_item.old is being made NOT NULL right now, and this release, which lacks migration "
             "shop.0002_remove_old, may insert NULL.",
         ),
+        (
+            StepKind.KEY,
+            "The ON DELETE action of shop_item.old is being taken away right now, and this release, which lacks "
+            "migration shop.0002_remove_old, may delete what its rows refer to.",
+        ),
     ],
 )
 def test_a_refusal_for_what_removes_nothing_does_not_speak_of_models(kind: StepKind, said: str) -> None:
