@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from guard.steps import fill
 from guard.steps.ddl.base import ColumnFacts, Ddl, ForeignKey, LocksWriters
@@ -56,6 +56,7 @@ class MysqlDdl(Ddl):
             [table, column],
         )
         if not found:
+            self._require_gone(table, column)
             return None
         kind, nullable, default, _ = found[0]
         # MariaDB prints a nullable column's missing default as the word NULL.
@@ -334,7 +335,24 @@ class MysqlDdl(Ddl):
             "WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position",
             [table],
         )
+        if not found:
+            self._require_gone(table)
         return tuple(name for (name,) in found)
+
+    def _require_gone(self, table: str, column: str = "") -> None:
+        """Raise a lock timeout where it may be there after all.
+
+        The information schema leaves out, without an error, what it cannot open in time: a table that another session
+        alters at this moment.
+        """
+        what = self.quote(column) if column else "1"
+        try:
+            self._fetch(f"SELECT {what} FROM {self.quote(table)} LIMIT 0")
+        except DatabaseError as error:
+            if is_timeout(error):
+                raise
+            return
+        raise OperationalError(1205, f"Another session altered {table} while it was looked at")
 
     def rename_table(self, before: str, after: str) -> None:
         self._alter(before, f"RENAME TO {self.quote(after)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -199,3 +199,26 @@ def test_a_rebuild_of_a_large_table_waits_for_its_lock_and_is_not_for_nothing(al
     assert "ALGORITHM=INPLACE, LOCK=NONE" in altering.sql[-1]
     assert "NOWAIT" not in altering.sql[-1]
     assert "max_statement_time" not in altering.sql[-1]
+
+
+@pytest.mark.parametrize("vendor", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("look", [lambda ddl: ddl.facts("ways", "x"), lambda ddl: ddl.columns("ways")])
+def test_what_the_information_schema_leaves_out_is_not_taken_for_gone(
+    altering: Altering, monkeypatch: pytest.MonkeyPatch, look: Callable[[Ddl], object]
+) -> None:
+    altering.make()
+    usual = altering.ddl._fetch
+
+    def fetch(sql: str, params: Sequence[object] | None = None) -> list[tuple[object, ...]]:
+        # As while another session alters the table: that moment is too short to be held.
+        return [] if "information_schema" in sql else usual(sql, params)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(altering.ddl, "_fetch", fetch)
+        with pytest.raises(DatabaseError) as caught:
+            look(altering.ddl)
+
+    assert is_timeout(caught.value)
+    assert look(altering.ddl)
+    assert altering.ddl.facts("ways", "absent") is None
+    assert altering.ddl.columns("absent") == ()
