@@ -855,7 +855,8 @@ class Planner:
                 # By its name when it is altered, too: a later operation of the migration may give it another.
                 own = (*judged.names[:1], *([altered] if altered else []))
                 self._keeping |= {(target.table, target.column) for target in own}
-            if split or self._keeps([*judged.names, *([altered] if altered else [])]):
+            # Removed or renamed by a later operation of the migration, its column is told when its turn comes.
+            if split or altered is None or self._keeps([*judged.names, altered]):
                 self._keeping |= {(target.table, target.column) for target in judged.makes}
                 stepped = SteppedAlterField.standing_in_for(operation, author)
                 stepped.splits = split

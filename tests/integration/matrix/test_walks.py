@@ -56,6 +56,7 @@ FOUND: list[tuple[str, tuple[str, ...], str]] = [
     ("loose key", ("remove", "add x again"), "waiting"),
     ("loose key", ("remove", "add x again", "add index"), "aside"),
     ("foreign key", ("delete", "create again"), "waiting"),
+    ("nullable", ("require", "other default", "remove"), "merged"),
 ]
 
 
