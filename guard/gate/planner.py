@@ -45,7 +45,7 @@ from guard.gate.copies import Copies
 from guard.ledger import protocol, rows
 from guard.ledger.store import Ledger
 from guard.ledger.tables import Conflict
-from guard.phases import defaults, naming, rules, shapes
+from guard.phases import defaults, naming, relations, rules, shapes
 from guard.phases import plan as phases_plan
 from guard.phases.plan import MigrationJudgement
 from guard.phases.words import Disposition, Judgement, Phase, Target
@@ -221,14 +221,19 @@ class Planner:
         makes: dict[Key, tuple[Target, ...]] = {}
         held: dict[Key, Held] = {}
         behind: dict[Key, Key] = {}
+        #: The state without what is held.
+        kept = self.before
         for judgement, migration, after in self._walk(judged):
             key = (judgement.app, judgement.name)
             makes[key] = self._really_made(judgement, migration, after)
             if key in behind:
                 held[key] = Held(key, (), behind[key], makes[key])
                 continue
-            why = self._hold(judgement, migration, makes[key], after)
+            without = phases_plan.state_after(migration, kept) if held else after
+            earlier = self._relied_upon(held, kept, without) if held else None
+            why = Held(key, (), earlier, makes[key]) if earlier else self._hold(judgement, migration, makes[key], after)
             if why is None:
+                kept = without
                 self._stand_in(judgement, migration, after)
                 self._data_may_change |= any(map(rules.runs_code, migration.operations))
                 continue
@@ -336,6 +341,18 @@ class Planner:
                 )
             )
         )
+
+    @staticmethod
+    def _relied_upon(held: Iterable[Key], before: ProjectState, after: ProjectState) -> Key | None:
+        """The held migration without which this one leaves a state that Django cannot render; None where it does not.
+
+        Its author has left the order of the two to the plan. Django would fail at it, and at each `migrate` after it.
+        """
+        lost = relations.dangling(after) - relations.dangling(before)
+        if not lost:
+            return None
+        apps = {each.model[0] for each in lost}
+        return [*held, *(key for key in held if key[0] in apps)][-1]
 
     def _dependents(self, key: Key) -> list[Key]:
         """Every migration of the plan that depends on this one, through the graph."""

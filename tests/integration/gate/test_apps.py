@@ -294,6 +294,69 @@ def test_what_is_held_holds_what_it_must_run_before_in_another_app(clubs: Clubs)
     assert shop.recorded() == {"0001_initial", "0002_more"}
 
 
+@on_sqlite
+def test_what_is_held_holds_what_cannot_do_without_it_though_it_does_not_say_so(clubs: Clubs) -> None:
+    shop = clubs.shop
+    fans = """\
+class Patron(models.Model):
+    name = models.CharField(max_length=50)
+
+    class Meta:
+        db_table = "shop_supplier"
+
+
+class Fan(models.Model):
+    of = models.ForeignKey(Patron, models.CASCADE)
+    level = models.IntegerField()
+"""
+    products = "class Product(models.Model):\n    name = models.CharField(max_length=50)\n"
+    both = _shop("models.IntegerField(null=True)", "")
+    fan_made = _migration(
+        "('shop', '0001_initial')",
+        f"migrations.CreateModel('Fan', [{_ID}, ('of', models.ForeignKey('shop.supplier', models.CASCADE)), "
+        "('level', models.IntegerField())])",
+    )
+    first = clubs.tree(
+        "first",
+        {
+            "shop": (SHOP, {"0001_initial": both}),
+            "clubs": (fans.partition("\n\n\n")[2].replace("Patron", "'shop.Supplier'"), {"0001_fan": fan_made}),
+        },
+    )
+    shop.migrate(first)
+    serving = shop.arrive(first)
+    # A model moves to another app; that nobody may refer to it any more, only the order of the plan says.
+    moved = _migration(
+        "('clubs', '0001_fan')",
+        "migrations.SeparateDatabaseAndState(state_operations=["
+        f"migrations.CreateModel('Patron', [{_ID}, {_NAME}], options={{'db_table': 'shop_supplier'}}), "
+        "migrations.AlterField('fan', 'of', models.ForeignKey('clubs.patron', models.CASCADE))])",
+        STRICT.replace("'Member'", "'fan'"),
+    )
+    gone = _migration(
+        "('shop', '0001_initial')",
+        "migrations.SeparateDatabaseAndState(state_operations=[migrations.DeleteModel('Supplier')])",
+    )
+    later = _migration("('shop', '0002_gone')", "migrations.AlterModelOptions('product', {'ordering': ['name']})")
+    second = clubs.tree(
+        "second",
+        {
+            "shop": (products, {"0001_initial": both, "0002_gone": gone, "0003_later": later}),
+            "clubs": (fans, {"0001_fan": fan_made, "0002_moved": moved}),
+        },
+    )
+
+    for _ in range(2):
+        said = shop.migrate(second).out
+        assert "clubs.0002_moved waits and is not applied yet." in said
+        assert "shop.0002_gone waits too, because it depends on clubs.0002_moved." in said
+        assert shop.recorded() == {"0001_initial"}
+
+    shop.leave(serving)
+    shop.migrate(second)
+    assert shop.recorded() == {"0001_initial", "0002_gone", "0003_later"}
+
+
 def test_an_app_that_is_installed_brings_its_whole_history_at_once(clubs: Clubs) -> None:
     shop = clubs.shop
     before = clubs.tree("r0", {"shop": (SHOP, {"0001_initial": _shop("models.IntegerField(null=True)", "")})})
