@@ -279,7 +279,8 @@ class Deploy:
         oracle._seed(self.connection, self.old)
         self._more_rows()
 
-    def restore(self):
+    def restore(self, *, names_taken=False):
+        """All that is set aside; with `names_taken` also what something else has the name of by now."""
         with (
             self._as(self.release or len(self.migrations)) as me,
             contract.contractor(self.alias, conf.strict(), me) as gate,
@@ -289,7 +290,7 @@ class Deploy:
             # A column that went before its table comes back after it.
             for step in reversed(gate.ledger.steps(rows.StepState.ASIDE)):
                 # What another column has the name of comes back when that is gone.
-                if not step.payload.get(protocol.RECLAIMED):
+                if names_taken or not step.payload.get(protocol.RECLAIMED):
                     gate.restore(step)
 
     def states(self):
