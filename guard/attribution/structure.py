@@ -1067,6 +1067,9 @@ class _Reader:
         elif word in ("values", "value"):
             if clause != "target" and (word == "value" or clause not in ("start", "with", "merge insert")):
                 return -1
+            # Rows come behind it, or it is a name: of a whole row, in parentheses.
+            if clause in ("start", "with") and following not in ("(", "row"):
+                return -1
             frame.clause = "values"
         elif word == "returning":
             if frame.statement == "select":

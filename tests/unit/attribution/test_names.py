@@ -170,3 +170,9 @@ def test_a_column_may_have_the_name_of_a_word_that_begins_a_query() -> None:
 @pytest.mark.parametrize("function", ["min", "max", "pg_column_compression", "pg_collation_for", "row_to_json"])
 def test_a_function_of_any_row_may_be_written_like_a_column(function: str) -> None:
     assert ask(f"SELECT b.{function} FROM book b") == "read"
+
+
+@pytest.mark.parametrize("row", ["json_agg(values)", "(values)::text", "row_to_json(values)"])
+def test_values_in_parentheses_is_a_row_of_that_name_where_no_rows_come_behind_it(row: str) -> None:
+    assert ask(f"SELECT {row} FROM book AS values", "postgresql") == "read"
+    assert ask("SELECT 1 FROM (VALUES (1), (2)) AS book(status)", "postgresql") == NOT
