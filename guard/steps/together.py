@@ -15,12 +15,14 @@ from django.db.migrations import AddField, CreateModel
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+from guard.steps.add_field import ReclaimField
 from guard.steps.companion import Companion
 from guard.steps.delete_model import Joined, SplitDeleteModel, SplitRemoveManyToMany, own_tables
+from guard.steps.relaxing import is_constant
 from guard.steps.remove_field import SplitRemoveField
 
 #: What changes the catalog alone. Behind anything that may take long, no lock is asked for sooner than it is needed.
-_QUICK = (SplitRemoveField, SplitRemoveManyToMany, SplitDeleteModel, Joined, Companion, AddField, CreateModel)
+_QUICK = (SplitRemoveField, SplitRemoveManyToMany, SplitDeleteModel, Joined, Companion, CreateModel)
 
 _EXISTING = """
 SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = to_regclass(%s) AND c.relkind IN ('r', 'p')
@@ -35,12 +37,21 @@ WHERE k.contype = 'f' AND k.conrelid = to_regclass(%s) AND %s
 def locked_together(operations: Iterable[Operation]) -> list[Operation]:
     """The operations, with one in front of each stretch of them that gets the locks of all their tables."""
     found: list[Operation] = []
-    for quick, stretch in groupby(operations, key=lambda operation: isinstance(operation, _QUICK)):
+    for quick, stretch in groupby(operations, key=_is_quick):
         together = list(stretch)
         if quick and len(together) > 1:
             found.append(LockTogether(together))
         found += together
     return found
+
+
+def _is_quick(operation: Operation) -> bool:
+    if not isinstance(operation, AddField):
+        return isinstance(operation, _QUICK)
+    field = operation.field
+    # A column that is taken over may have to be filled; the server writes a table anew for what it computes row by row.
+    computed = getattr(field, "generated", False) or (field.has_db_default() and not is_constant(field.db_default))
+    return not (computed or isinstance(operation, ReclaimField))
 
 
 class LockTogether(Operation):
